@@ -1,0 +1,150 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync/atomic"
+)
+
+// Topic is a name bound to a payload type. It belongs to no bus: a package
+// declares it once and uses it on any number of buses, from any goroutine.
+// Topics of the same name and type are one topic; of their options a bus takes
+// each from the first topic that it meets with it.
+type Topic[T any] struct {
+	name    string
+	options topicOptions
+
+	// The route of the bus that was used last, so that the next use of that
+	// bus looks nothing up.
+	route atomic.Pointer[route]
+}
+
+// NewTopic declares a topic.
+//
+// It panics if name is empty, or if an option does not fit T.
+func NewTopic[T any](name string, options ...TopicOption) *Topic[T] {
+	if name == "" {
+		panic("events: NewTopic: name is empty")
+	}
+	t := &Topic[T]{name: name}
+	for _, option := range options {
+		if option == nil {
+			panic(fmt.Sprintf("events: NewTopic(%q): option is nil", name))
+		}
+		option.applyToTopic(&t.options)
+	}
+	if payload := reflect.TypeFor[T](); t.options.mapPayload && structOf(payload) == nil && !isMap(payload) {
+		panic(fmt.Sprintf("events: NewTopic(%q): WithMapPayload: payload is %v, want a struct", name, payload))
+	}
+	return t
+}
+
+// Name returns the name of the topic's events.
+func (t *Topic[T]) Name() string { return t.name }
+
+// Publish publishes payload on bus and returns when the inline handlers have
+// run, in the caller's goroutine. Their failures come back joined, each a
+// [*HandlerError]; with [WithFailFast] only the first one does. The context is
+// handed to the handlers and does not keep the event from being delivered.
+//
+// It returns [ErrClosed] when the bus is closed and [ErrTopicConflict] when
+// the bus knows the topic with another payload type; no handler has got the
+// event then.
+func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
+	if r := t.route.Load(); r != nil && r.bus == bus {
+		if p := r.plan.Load(); p != nil {
+			if typed, ok := p.typed.(*sequence[T]); ok {
+				return typed.run(ctx, payload)
+			}
+		}
+	}
+	return t.publish(ctx, bus, payload)
+}
+
+// publish is Publish for when the plan is not at hand or takes boxed payloads.
+func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
+	p, err := t.plan(ctx, bus)
+	if p == nil {
+		if err == nil && bus.options.unhandled != nil {
+			bus.undelivered(ctx, Event{Name: t.name, Data: payload})
+		}
+		return err
+	}
+	if typed, ok := p.typed.(*sequence[T]); ok {
+		return typed.run(ctx, payload)
+	}
+	return p.untyped.run(ctx, Event{Name: t.name, Data: payload})
+}
+
+// PublishAsync publishes payload on bus and returns at once. The handlers run
+// in a goroutine of the bus, with the values of ctx and without its
+// cancellation; what they fail with goes to the error handler.
+//
+// It returns [ErrClosed] and [ErrTopicConflict] as Publish does.
+func (t *Topic[T]) PublishAsync(ctx context.Context, bus *Bus, payload T) error {
+	p, err := t.plan(ctx, bus)
+	if err != nil {
+		return err
+	}
+	return bus.publishAsync(ctx, p, Event{Name: t.name, Data: payload})
+}
+
+// Subscribe runs handler for every event of the topic on bus. A typed publish
+// hands it the payload as it is; an untyped one whose payload is not a T, a
+// pointer to one or a map that reads as one gives a [*PayloadError].
+//
+// It returns [ErrTopicConflict] when the bus knows the topic with another
+// payload type, an error when an option does not fit, and [ErrClosed] on a
+// closed bus. It panics if handler is nil.
+func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload T) error, options ...SubscribeOption) (*Subscription, error) {
+	if handler == nil {
+		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", t.name))
+	}
+	if err := t.check(bus); err != nil {
+		return nil, err
+	}
+	var chosen subscriptionOptions
+	if err := chosen.apply(options); err != nil {
+		return nil, errorAt("subscribe to", t.name, err)
+	}
+	s := newSubscription(bus, t.name, functionOf(handler), &chosen)
+	s.typed = true
+	if middleware := bus.around(t.options.middleware, chosen.middleware); len(middleware) == 0 {
+		direct := limited(s, handler)
+		s.direct, s.handler = direct, unbox(direct)
+	} else {
+		s.handler = limited(s, wrap(unbox(handler), middleware))
+	}
+	if err := bus.add(s, t.binding()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// plan returns what a publish on bus runs, or nil if nobody listens.
+func (t *Topic[T]) plan(ctx context.Context, bus *Bus) (*plan, error) {
+	if err := t.check(bus); err != nil {
+		return nil, err
+	}
+	p, r, err := bus.planForTopic(ctx, t.binding())
+	if r != nil && t.route.Load() != r {
+		t.route.Store(r)
+	}
+	return p, err
+}
+
+func (t *Topic[T]) check(bus *Bus) error {
+	switch {
+	case t.name == "":
+		return fmt.Errorf("events: Topic[%v]: %w", reflect.TypeFor[T](), errors.New("want one made by NewTopic"))
+	case bus == nil:
+		return errNilBus(t.name)
+	}
+	return nil
+}
+
+func (t *Topic[T]) binding() *binding {
+	return &binding{name: t.name, contract: contractOf[T]{}, options: &t.options}
+}
