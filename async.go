@@ -3,30 +3,36 @@ package events
 import (
 	"context"
 	"runtime"
-	"sync"
+	"sync/atomic"
+
+	"github.com/typedbus/events/internal/fifo"
 )
 
-// idleYields is how often a worker without work lets others run before it
-// ends, so that a stream of events finds it alive. Nothing is left behind by
-// a bus that nobody closes.
-const idleYields = 32
+// patience is how often an idle worker lets others run before it ends, so that
+// a stream of events finds it alive. Since it does end, nothing is left behind
+// by a bus that nobody closes.
+const patience = 64
 
 // task is an asynchronous publish.
 type task struct {
 	ctx   context.Context // of the publisher
 	plan  *plan           // nil for an event that nobody hears
 	event Event
+	first int // of the plan's handlers to run
 }
 
 // workers runs tasks, each as soon as a processor is free and never behind one
-// that blocks: whenever tasks are waiting, one worker is on its way to them.
-// That worker is started when the one before takes up a task, and so a burst
-// costs one goroutine for each time that a task blocks, not one for each task.
+// that blocks: while tasks are waiting, one worker is the lookout, who takes up
+// what the others leave. A burst so costs a goroutine for each task that
+// blocks, not one for each task; and a publisher reads nothing that workers
+// write for each task.
 type workers struct {
-	mu       sync.Mutex
-	tasks    []task // those before next are done with
-	next     int
-	fetching bool // a worker is on its way
+	tasks    fifo.Queue[task]
+	lookout  atomic.Bool // there is one
+	_        [60]byte
+	idle     atomic.Int32 // workers without a task, the lookout aside
+	finished atomic.Uint64
+	_        [48]byte
 }
 
 // publishAsync accepts event for the workers.
@@ -34,120 +40,144 @@ func (b *Bus) publishAsync(ctx context.Context, p *plan, event Event) error {
 	if p == nil && b.options.unhandled == nil {
 		return nil
 	}
-	w := &b.workers
-	w.mu.Lock()
+	tasks := &b.workers.tasks
+	tasks.Lock()
 	if b.state.Load() != open {
-		w.mu.Unlock()
+		tasks.Unlock()
 		if !b.admits(ctx) {
 			return errorAt("publish", event.Name, ErrClosed)
 		}
-		w.mu.Lock()
+		tasks.Lock()
 		if b.state.Load() == closed {
-			w.mu.Unlock()
+			tasks.Unlock()
 			return errorAt("publish", event.Name, ErrClosed)
 		}
 	}
-	b.activity.begin()
-	w.push(task{ctx: ctx, plan: p, event: event})
-	start := !w.fetching
-	w.fetching = true
-	w.mu.Unlock()
-	if start {
-		b.startWorker()
-	}
+	tasks.Push(task{ctx: ctx, plan: p, event: event})
+	tasks.Unlock()
+	b.ensureLookout()
 	return nil
 }
 
-func (w *workers) push(t task) {
-	if w.next > len(w.tasks)/2 && len(w.tasks) == cap(w.tasks) {
-		// Half the space or more is free in front.
-		n := copy(w.tasks, w.tasks[w.next:])
-		clear(w.tasks[n:])
-		w.tasks, w.next = w.tasks[:n], 0
+// ensureLookout starts a lookout unless there is one.
+func (b *Bus) ensureLookout() {
+	if !b.workers.lookout.Load() && b.workers.lookout.CompareAndSwap(false, true) {
+		b.activity.started()
+		go b.work()
 	}
-	w.tasks = append(w.tasks, t)
 }
 
-func (w *workers) pop() task {
-	t := w.tasks[w.next]
-	w.tasks[w.next] = task{}
-	w.next++
-	if w.next == len(w.tasks) {
-		w.tasks, w.next = w.tasks[:0], 0
-		if cap(w.tasks) > 1024 {
-			w.tasks = nil
-		}
-	}
-	return t
-}
-
-func (w *workers) waiting() int { return len(w.tasks) - w.next }
-
-func (b *Bus) startWorker() {
-	b.activity.started()
-	go b.work()
-}
-
-// work is the worker that is on its way: it runs tasks until none are left.
+// work is a goroutine of the workers. It begins as the lookout, and becomes it
+// again when it has nothing to do and there is none.
 func (b *Bus) work() {
 	defer b.ended()
-	for fetching := true; ; fetching = false {
-		t, ok := b.fetch(fetching)
-		if !ok {
+	for b.lookOut() {
+		b.workOff()
+		if !b.workers.lookout.CompareAndSwap(false, true) {
 			return
 		}
-		b.runTask(t)
 	}
 }
 
-// fetch returns the next task, after a while of looking out for one. Only one
-// worker looks out, the one that is fetching.
-func (b *Bus) fetch(fetching bool) (t task, ok bool) {
+// lookOut waits for a task that the workers leave, makes another goroutine the
+// lookout for what is behind it, and runs it. It reports false when nothing
+// came for a long while.
+func (b *Bus) lookOut() bool {
 	w := &b.workers
-	for yields := 0; ; yields++ {
-		w.mu.Lock()
-		if w.waiting() > 0 {
-			t = w.pop()
-			start := w.waiting() > 0 && (fetching || !w.fetching)
-			if fetching || start {
-				w.fetching = start
-			}
-			w.mu.Unlock()
-			if start {
-				b.startWorker()
-			}
-			return t, true
-		}
-		if !fetching && w.fetching {
-			w.mu.Unlock()
-			return task{}, false
-		}
-		fetching = yields < idleYields
-		w.fetching = fetching
-		w.mu.Unlock()
-		if !fetching {
-			return task{}, false
-		}
+	for waited := 0; ; waited++ {
 		runtime.Gosched()
+		if w.tasks.Empty() {
+			if waited < patience {
+				continue
+			}
+			w.lookout.Store(false)
+			// A publisher may have relied on this lookout just before.
+			if w.tasks.Empty() || !w.lookout.CompareAndSwap(false, true) {
+				return false
+			}
+		}
+		runtime.Gosched() // a worker may be about to take it
+		if t, ok := w.tasks.Pop(); ok {
+			w.lookout.Store(false)
+			if !w.tasks.Empty() {
+				b.ensureLookout()
+			}
+			b.runTask(t, nil)
+			return true
+		}
 	}
 }
 
-// runTask runs the handlers of an asynchronous publish.
-func (b *Bus) runTask(t task) {
-	ctx := b.detach(t.ctx)
+// workOff runs tasks until there are none for a while. One worker at a time
+// waits for more.
+func (b *Bus) workOff() {
+	w := &b.workers
+	var last *handlerContext
+	for {
+		for t, ok := w.tasks.Pop(); ok; t, ok = w.tasks.Pop() {
+			last = b.runTask(t, last)
+		}
+		last = nil
+		alone := w.idle.Add(1) == 1
+		for waited := 0; alone && waited < patience && w.tasks.Empty(); waited++ {
+			runtime.Gosched()
+		}
+		w.idle.Add(-1)
+		if w.tasks.Empty() {
+			return
+		}
+	}
+}
+
+// runTask runs the handlers of an asynchronous publish and reports each
+// failure at once. It returns the context that they had, for the next task.
+func (b *Bus) runTask(t task, last *handlerContext) (ctx *handlerContext) {
+	defer b.finishTask()
+	ctx = b.detach(t.ctx, last)
+	switch {
+	case t.plan == nil:
+		b.undelivered(ctx, t.event)
+	case t.plan.delivery.concurrency > 1:
+		if err, _ := t.plan.untyped.fanOut(ctx, t.plan, t.event); err != nil {
+			b.report(ctx, err)
+		}
+	default:
+		for i := t.first; i < len(t.plan.subscriptions); i++ {
+			if err := b.runOfTask(ctx, t, i); err != nil && t.plan.delivery.failFast {
+				break
+			}
+		}
+	}
+	return ctx
+}
+
+// runOfTask runs one handler of an asynchronous publish. If that ends the
+// goroutine, the handlers behind it become a task of their own.
+func (b *Bus) runOfTask(ctx context.Context, t task, i int) (err error) {
 	returned := false
 	defer func() {
-		if !returned {
-			b.report(ctx, &HandlerError{Event: t.event.Name, Handler: "asynchronous", Err: errGoexit})
+		if returned {
+			return
 		}
-		b.done()
+		if t.first = i + 1; !t.plan.delivery.failFast && t.first < len(t.plan.subscriptions) {
+			b.workers.tasks.Lock()
+			b.workers.tasks.Push(t)
+			b.workers.tasks.Unlock()
+			b.ensureLookout()
+		}
+		b.report(ctx, t.plan.failure(i, errGoexit))
 	}()
-	if t.plan == nil {
-		b.undelivered(ctx, t.event)
-	} else if err := t.plan.untyped.run(ctx, t.event); err != nil {
+	err = t.plan.untyped.runOne(ctx, t.plan, t.event, i)
+	returned = true
+	if err != nil {
 		b.report(ctx, err)
 	}
-	returned = true
+	return err
+}
+
+func (b *Bus) finishTask() {
+	b.workers.finished.Add(1)
+	b.changed()
 }
 
 // undelivered tells of an event that nobody heard.

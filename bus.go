@@ -114,7 +114,7 @@ func (b *Bus) around(topic, subscription []Middleware) []Middleware {
 type binding struct {
 	name     string
 	contract contract
-	options  *topicOptions
+	delivery delivery
 }
 
 // add makes s part of the bus, and binds its name to a topic if there is one.
@@ -144,20 +144,18 @@ func (b *Bus) insert(s *Subscription, topic *binding) error {
 			return err
 		}
 	}
-	place, _ := inOrder(r.subscriptions, s)
-	r.subscriptions = slices.Insert(r.subscriptions, place, s)
+	r.subscriptions = insertSorted(r.subscriptions, s)
 	r.plan.Store(nil)
 	return nil
 }
 
-// remove takes s off the bus and returns what stops the wait for its end.
+// remove takes s off the bus.
 func (b *Bus) remove(s *Subscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s.pattern != nil {
-		subscriptions := b.patternsLocked()
-		if place, found := inOrder(subscriptions, s); found {
-			b.setPatternsLocked(slices.Delete(slices.Clone(subscriptions), place, place+1), s.pattern)
+		if rest, found := deleteSorted(b.patternsLocked(), s); found {
+			b.setPatternsLocked(rest, s.pattern)
 		}
 		return
 	}
@@ -165,8 +163,8 @@ func (b *Bus) remove(s *Subscription) {
 	if r == nil {
 		return
 	}
-	if place, found := inOrder(r.subscriptions, s); found && r.subscriptions[place] == s {
-		r.subscriptions = slices.Delete(r.subscriptions, place, place+1)
+	if rest, found := deleteSorted(r.subscriptions, s); found {
+		r.subscriptions = rest
 		r.plan.Store(nil)
 		if len(r.subscriptions) == 0 {
 			b.retireLocked(r)
@@ -188,11 +186,10 @@ func (b *Bus) routeLocked(name string) *route {
 // Topics may still hold it; without a plan they look the name up again.
 func (b *Bus) retireLocked(r *route) {
 	b.routes.delete(r.name)
-	r.retired = true
 	r.plan.Store(nil)
 }
 
-// bindLocked makes topic the one of the route, or adds its options to it.
+// bindLocked makes topic the one of the route, or adds what it asks for.
 func (r *route) bindLocked(topic *binding) error {
 	if r.contract == nil {
 		r.contract = topic.contract
@@ -200,8 +197,8 @@ func (r *route) bindLocked(topic *binding) error {
 	} else if have, want := r.contract.payloadType(), topic.contract.payloadType(); have != want {
 		return errConflict(r.name, have, want)
 	}
-	if !r.options.include(topic.options) {
-		r.options.merge(topic.options)
+	if merged := r.delivery.or(topic.delivery); merged != r.delivery {
+		r.delivery = merged
 		r.plan.Store(nil)
 	}
 	return nil
@@ -221,7 +218,8 @@ func (b *Bus) report(ctx context.Context, err error) {
 		return
 	}
 	if panicked := guard(func() { b.options.errorHandler(ctx, err) }); panicked != nil {
-		b.logError(ctx, errors.Join(err, fmt.Errorf("error handler: %w", panicked)))
+		b.logError(ctx, err)
+		b.logError(ctx, fmt.Errorf("error handler: %w", panicked))
 	}
 }
 

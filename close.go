@@ -10,25 +10,21 @@ import (
 
 // activity counts what Close waits for.
 type activity struct {
-	handling atomic.Int64 // accepted events, and handlers at work
-	closing  atomic.Int64 // of these handlers, those that are inside Close
-	running  atomic.Int64 // goroutines
+	closing atomic.Int64 // handlers that are inside Close
+	running atomic.Int64 // goroutines
 
 	changed chan struct{} // guarded by bus.mu; closed and replaced when a count falls, once the bus closes
 }
 
-func (a *activity) begin()   { a.handling.Add(1) }
-func (a *activity) started() { a.running.Add(1) }
-
-// done is the end of what began.
-func (b *Bus) done() {
-	b.activity.handling.Add(-1)
-	b.changed()
+func (a *activity) started() {
+	atWork.Add(1)
+	a.running.Add(1)
 }
 
 // ended is the end of a goroutine that started.
 func (b *Bus) ended() {
 	b.activity.running.Add(-1)
+	atWork.Add(-1)
 	b.changed()
 }
 
@@ -79,7 +75,8 @@ func (b *Bus) wait(ctx context.Context, condition func() bool) error {
 //
 // Close may be called from any goroutine and any number of times; every call
 // waits and returns the same. Called by a handler, it waits for all handlers
-// but those that are in Close themselves.
+// but those that are in Close themselves; it should pass on its context, by
+// which Close knows it when several buses are at work.
 func (b *Bus) Close(ctx context.Context) error {
 	if b == nil {
 		return errNoBus
@@ -87,13 +84,11 @@ func (b *Bus) Close(ctx context.Context) error {
 	b.stopAccepting()
 	inside := b.calledByHandler(ctx)
 	if inside {
-		b.activity.closing.Add(1)
-		b.changed()
-		defer b.activity.closing.Add(-1)
+		defer b.enterClose(ctx)()
 	}
 	quiet := func() bool {
-		handling := b.activity.handling.Load()
-		return handling == 0 || inside && handling <= b.activity.closing.Load()
+		left := b.left()
+		return left == 0 || inside && left <= b.activity.closing.Load()
 	}
 	if err := b.wait(ctx, quiet); err != nil {
 		b.abandon(err)
@@ -108,6 +103,13 @@ func (b *Bus) Close(ctx context.Context) error {
 	return b.result
 }
 
+// left returns how many events are accepted and not handled.
+func (b *Bus) left() int64 {
+	// In this order: what is finished by now was pushed before the count.
+	finished := b.workers.finished.Load()
+	return int64(b.workers.tasks.Pushed() - finished)
+}
+
 // stopAccepting begins the drain. Publishes learn of it by finding no plan,
 // or under the lock of what they add to.
 func (b *Bus) stopAccepting() {
@@ -120,27 +122,25 @@ func (b *Bus) stopAccepting() {
 	}
 	b.mu.Unlock()
 	// Whoever has not seen the state yet is through with adding after this.
-	b.workers.mu.Lock()
-	b.workers.mu.Unlock() //nolint:staticcheck // the pair is a barrier
+	b.workers.tasks.Lock()
+	b.workers.tasks.Unlock() //nolint:staticcheck // the pair is a barrier
 }
 
 // abandon gives up on what has not been handled, because of cause.
 func (b *Bus) abandon(cause error) {
-	b.workers.mu.Lock()
-	dropped := b.workers.tasks[b.workers.next:]
-	b.workers.tasks, b.workers.next = nil, 0
-	b.workers.mu.Unlock()
-
 	b.mu.Lock()
 	if b.state.Load() != closed {
 		b.state.Store(closed)
-		left := b.activity.handling.Load() - b.activity.closing.Load()
+		left := b.left() - b.activity.closing.Load()
 		b.result = fmt.Errorf("events: bus closed with %d events left: %w", left, cause)
 	}
 	b.mu.Unlock()
 	b.lifetime().end(cause)
-	for range dropped {
-		b.done()
+	for {
+		if _, ok := b.workers.tasks.Pop(); !ok {
+			return
+		}
+		b.finishTask()
 	}
 }
 
@@ -172,13 +172,17 @@ func (b *Bus) admits(ctx context.Context) bool {
 	return h != nil && h.bus == b
 }
 
+// atWork counts the goroutines of all buses.
+var atWork atomic.Int64
+
 // calledByHandler reports whether the caller of Close is a handler for which
 // Close would wait. The context says whose handler it comes from, but not
 // whether that is still at work or has handed the context to another
-// goroutine. The stack says it, also for a caller with a context of its own.
+// goroutine; the stack says that. For a caller that has passed a context of
+// its own the stack has to do, if no other bus can be meant.
 func (b *Bus) calledByHandler(ctx context.Context) bool {
 	h := handling(ctx)
-	if h != nil && h.bus != b {
+	if h != nil && h.bus != b || h == nil && atWork.Load() != b.activity.running.Load() {
 		return false
 	}
 	pcs := make([]uintptr, 64)
@@ -188,15 +192,29 @@ func (b *Bus) calledByHandler(ctx context.Context) bool {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
 	for {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "events.(*Bus).runTask") {
-			return true
-		}
-		// A goroutine of a concurrent publish may or may not be one of a task.
-		if h != nil && strings.HasSuffix(frame.Function, "].runOne") {
+		if strings.HasSuffix(frame.Function, "events.(*Bus).runTask") || strings.HasSuffix(frame.Function, ").runOneOfTask") {
 			return true
 		}
 		if !more {
 			return false
+		}
+	}
+}
+
+// enterClose has those who wait in Close leave the event out whose handler has
+// called it, until leave is called.
+func (b *Bus) enterClose(ctx context.Context) (leave func()) {
+	inClose := new(atomic.Int64)
+	if h := handling(ctx); h != nil {
+		inClose = &h.inClose
+	}
+	if inClose.Add(1) == 1 {
+		b.activity.closing.Add(1)
+		b.changed()
+	}
+	return func() {
+		if inClose.Add(-1) == 0 {
+			b.activity.closing.Add(-1)
 		}
 	}
 }

@@ -22,6 +22,20 @@ func (p *patternSet) matches(name string) bool {
 	return slices.ContainsFunc(p.subscriptions, func(s *Subscription) bool { return s.pattern.Match(name) })
 }
 
+// heardBy returns the subscriptions whose pattern matches name.
+func (p *patternSet) heardBy(name string) []*Subscription {
+	if p == nil {
+		return nil
+	}
+	var heard []*Subscription
+	for _, s := range p.subscriptions {
+		if s.pattern.Match(name) {
+			heard = append(heard, s)
+		}
+	}
+	return heard
+}
+
 func (b *Bus) patternsLocked() []*Subscription {
 	if p := b.patterns.Load(); p != nil {
 		return p.subscriptions
@@ -44,6 +58,11 @@ func (b *Bus) setPatternsLocked(subscriptions []*Subscription, changed *pattern.
 	}
 }
 
+// deaf reports whether a publish of name does nothing at all.
+func (b *Bus) deaf(name string) bool {
+	return b.patterns.Load() == nil && b.options.unhandled == nil && b.state.Load() == open && b.routes.get(name) == nil
+}
+
 // planFor returns what a publish of name runs, or nil if nobody listens.
 func (b *Bus) planFor(ctx context.Context, name string) (*plan, error) {
 	if r := b.routes.get(name); r != nil {
@@ -53,7 +72,7 @@ func (b *Bus) planFor(ctx context.Context, name string) (*plan, error) {
 		p, _, err := b.compile(ctx, name, nil)
 		return p, err
 	}
-	return b.planByPatterns(ctx, name)
+	return b.planByPatterns(ctx, name, nil)
 }
 
 // planForTopic is planFor, for a topic that is to be bound to its name. The
@@ -61,19 +80,18 @@ func (b *Bus) planFor(ctx context.Context, name string) (*plan, error) {
 func (b *Bus) planForTopic(ctx context.Context, topic *binding) (*plan, *route, error) {
 	r := b.routes.get(topic.name)
 	if r == nil {
-		patterns := b.patterns.Load()
-		if patterns == nil || topic.options.isZero() || !patterns.matches(topic.name) {
-			p, err := b.planByPatterns(ctx, topic.name)
-			return p, nil, err
-		}
-	} else if p := r.plan.Load(); p != nil && p.payload == topic.contract.payloadType() && p.options.include(topic.options) {
+		p, err := b.planByPatterns(ctx, topic.name, topic)
+		return p, nil, err
+	}
+	if p := r.plan.Load(); p != nil && p.payload == topic.contract.payloadType() && p.declared.or(topic.delivery) == p.declared {
 		return p, r, nil
 	}
 	return b.compile(ctx, topic.name, topic)
 }
 
-// planByPatterns returns the plan of a name that has no route.
-func (b *Bus) planByPatterns(ctx context.Context, name string) (*plan, error) {
+// planByPatterns returns the plan of a name that has no route, published by a
+// topic or not.
+func (b *Bus) planByPatterns(ctx context.Context, name string, topic *binding) (*plan, error) {
 	if b.state.Load() != open && !b.admits(ctx) {
 		return nil, errorAt("publish", name, ErrClosed)
 	}
@@ -81,10 +99,15 @@ func (b *Bus) planByPatterns(ctx context.Context, name string) (*plan, error) {
 	if patterns == nil {
 		return nil, nil
 	}
+	var bound contract
+	var declared delivery
+	if topic != nil {
+		bound, declared = topic.contract, topic.delivery
+	}
 	slot := &patterns.plans[maphash.String(nameSeed, name)%uint64(len(patterns.plans))]
 	p := slot.Load()
-	if p == nil || p.event != name {
-		p = newPlan(b, name, nil, topicOptions{}, patterns.subscriptions)
+	if p == nil || p.event != name || p.declared != declared || declared.mapPayload {
+		p = newPlan(b, name, bound, declared, patterns.heardBy(name))
 		slot.Store(p)
 	}
 	return p.orNil(), nil
@@ -108,11 +131,9 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	defer b.mu.Unlock()
 	r := b.routes.get(name)
 	if r == nil {
-		if topic == nil {
-			// Retired since the caller looked.
-			return newPlan(b, name, nil, topicOptions{}, b.patternsLocked()).orNil(), nil, nil
-		}
-		r = b.routeLocked(name)
+		// Retired since the caller looked.
+		p, err := b.planByPatterns(ctx, name, topic)
+		return p, nil, err
 	}
 	if topic != nil {
 		if err := r.bindLocked(topic); err != nil {
@@ -121,7 +142,7 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	}
 	p := r.plan.Load()
 	if p == nil {
-		p = newPlan(b, name, r.contract, r.options, merge(r.subscriptions, b.patternsLocked()))
+		p = newPlan(b, name, r.contract, r.delivery, merge(r.subscriptions, b.patterns.Load().heardBy(name)))
 		// A bus that closes has no plans, which is how publishes learn of it.
 		if b.state.Load() == open {
 			r.plan.Store(p)
@@ -130,24 +151,28 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	return p.orNil(), r, nil
 }
 
-// newPlan compiles the plan of a name from those of the subscriptions that
-// hear it.
-func newPlan(b *Bus, name string, bound contract, options topicOptions, subscriptions []*Subscription) *plan {
-	p := &plan{bus: b, event: name, options: options, delivery: options.delivery.or(b.options.delivery)}
-	for _, s := range subscriptions {
-		if s.pattern == nil || s.pattern.Match(name) {
-			p.subscriptions = append(p.subscriptions, s)
+// newPlan compiles the plan of a name from the subscriptions that hear it.
+func newPlan(b *Bus, name string, bound contract, declared delivery, subscriptions []*Subscription) *plan {
+	p := &plan{
+		event:         name,
+		declared:      declared,
+		delivery:      declared.or(b.options.delivery),
+		subscriptions: subscriptions,
+		untyped:       make(handlers[Event], len(subscriptions)),
+	}
+	for i, s := range subscriptions {
+		p.untyped[i] = s.handler
+		if declared.mapPayload && !s.typed {
+			p.untyped[i] = asMaps(s.handler, bound.payloadType())
 		}
 	}
-	p.untyped = sequence[Event]{plan: p, handlers: make([]func(context.Context, Event) error, len(p.subscriptions))}
-	for i, s := range p.subscriptions {
-		p.untyped.handlers[i] = s.handler
-		if options.mapPayload && !s.typed {
-			p.untyped.handlers[i] = asMaps(s.handler, bound.payloadType())
-		}
+	if len(subscriptions) < 2 {
+		p.delivery.concurrency = 0
 	}
 	if bound != nil {
 		p.payload = bound.payloadType()
+	}
+	if bound != nil && p.delivery.concurrency <= 1 {
 		bound.compile(p)
 	}
 	return p
@@ -159,12 +184,6 @@ func (p *plan) orNil() *plan {
 		return nil
 	}
 	return p
-}
-
-// insertSorted returns a copy of sorted subscriptions with s in its place.
-func insertSorted(sorted []*Subscription, s *Subscription) []*Subscription {
-	place, _ := inOrder(sorted, s)
-	return slices.Insert(slices.Clone(sorted), place, s)
 }
 
 // merge returns the subscriptions of both, each of which is sorted, in order.

@@ -1,6 +1,10 @@
 package events
 
-import "context"
+import (
+	"context"
+	"reflect"
+	"sync/atomic"
+)
 
 // handlerContext is the context of a queued or asynchronous handler: the
 // publisher's values, the bus's cancellation.
@@ -8,6 +12,7 @@ type handlerContext struct {
 	context.Context // of the bus; cancelled when Close runs out of time
 	publisher       context.Context
 	bus             *Bus
+	inClose         atomic.Int64 // handlers with this context that are in Close
 }
 
 type handlerKey struct{}
@@ -24,12 +29,22 @@ func (c *handlerContext) Value(key any) any {
 	return c.publisher.Value(key)
 }
 
-// detach returns the context for a handler that nobody waits for.
-func (b *Bus) detach(publisher context.Context) context.Context {
+// detach returns the context for a handler that nobody waits for, which is
+// last if that was made for the same publisher's context.
+func (b *Bus) detach(publisher context.Context, last *handlerContext) *handlerContext {
 	if publisher == nil {
 		publisher = context.Background()
 	}
+	if last != nil && sameContext(last.publisher, publisher) {
+		return last
+	}
 	return &handlerContext{Context: b.lifetime().Context, publisher: publisher, bus: b}
+}
+
+// sameContext compares contexts of which neither can make a comparison panic.
+func sameContext(a, b context.Context) bool {
+	t := reflect.TypeOf(a)
+	return t == reflect.TypeOf(b) && (t.Kind() == reflect.Pointer || t.Size() == 0) && a == b
 }
 
 // lifeContext is the context that all queued and asynchronous handlers of a

@@ -79,6 +79,21 @@ func (e *PayloadError) Error() string {
 	return text
 }
 
+// isUnread reports whether err says that the handler could not take its event,
+// and not that of an event which it has published in turn.
+func isUnread(err error) bool {
+	for err != nil {
+		switch err.(type) {
+		case *PayloadError:
+			return true
+		case *HandlerError:
+			return false
+		}
+		err = errors.Unwrap(err)
+	}
+	return false
+}
+
 // errorAt says which event or pattern err is about.
 func errorAt(operation, event string, err error) error {
 	return fmt.Errorf("events: %s %q: %w", operation, event, err)

@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -11,24 +10,41 @@ import (
 
 // fanOut runs the handlers on as many goroutines as the delivery allows and
 // waits for all of them. The limit is of this publish alone: handlers may
-// publish in turn. Errors come back in the order of the handlers.
-func (s *sequence[E]) fanOut(ctx context.Context, payload E) error {
-	delivery := s.plan.delivery
+// publish in turn. Errors come back in the order of the handlers, and whether
+// one of them ended its goroutine.
+func (h *handlers[E]) fanOut(ctx context.Context, p *plan, payload E) (err error, exited bool) {
+	run := h.runOne
+	if handling(ctx) != nil {
+		run = h.runOneOfTask
+	}
 	group := new(errgroup.Group)
-	if delivery.failFast {
+	if p.delivery.failFast {
+		if ctx == nil {
+			ctx = context.Background()
+		}
 		group, ctx = errgroup.WithContext(ctx)
 	}
-	group.SetLimit(delivery.concurrency)
+	group.SetLimit(int(p.delivery.concurrency))
 
-	var failed, exited atomic.Bool
-	errs := make([]error, len(s.handlers))
-	for i := range s.handlers {
-		// Asking ctx here would let the publisher's cancellation in.
-		if delivery.failFast && failed.Load() {
-			break
-		}
+	var failed, exits atomic.Bool
+	errs := make([]error, len(*h))
+	for i := range *h {
 		group.Go(func() error {
-			errs[i] = s.runOne(ctx, payload, i, &exited)
+			// Asking ctx here would let the publisher's cancellation in.
+			if p.delivery.failFast && failed.Load() {
+				return nil
+			}
+			// Stands for the result of a handler that ends the goroutine.
+			errs[i] = p.failure(i, errGoexit)
+			exit := true
+			defer func() {
+				if exit {
+					exits.Store(true)
+					failed.Store(true)
+				}
+			}()
+			errs[i] = run(ctx, p, payload, i)
+			exit = false
 			if errs[i] != nil {
 				failed.Store(true)
 			}
@@ -36,31 +52,20 @@ func (s *sequence[E]) fanOut(ctx context.Context, payload E) error {
 		})
 	}
 	first := group.Wait()
-	if exited.Load() {
-		// The handler meant the goroutine that it ran for, which is this one.
-		runtime.Goexit()
+	if p.delivery.failFast && first != nil {
+		return first, exits.Load()
 	}
-	if delivery.failFast || first == nil {
-		return first
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 0 {
+		return nil, false
 	}
-	return join(slices.DeleteFunc(errs, func(err error) bool { return err == nil }))
+	return join(errs), exits.Load()
 }
 
-// runOne runs the i-th handler and tells of a Goexit, which ends only the
-// goroutine that errgroup made.
-func (s *sequence[E]) runOne(ctx context.Context, payload E, i int, exited *atomic.Bool) (err error) {
-	returned := false
-	defer func() {
-		if value := recover(); value != nil {
-			err = s.plan.failure(i, newPanicError(value))
-		} else if !returned {
-			exited.Store(true)
-		}
-	}()
-	err = s.handlers[i](ctx, payload)
-	returned = true
-	if err != nil {
-		err = s.plan.failure(i, err)
-	}
-	return err
+// runOneOfTask is runOne, under a name by which Close finds that it is called
+// from an asynchronous handler.
+//
+//go:noinline
+func (h *handlers[E]) runOneOfTask(ctx context.Context, p *plan, payload E, i int) error {
+	return h.runOne(ctx, p, payload, i)
 }

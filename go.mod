@@ -3,3 +3,5 @@ module github.com/typedbus/events
 go 1.26.0
 
 require golang.org/x/sync v0.24.0
+
+require github.com/stretchr/testify v1.12.1 // indirect

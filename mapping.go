@@ -37,20 +37,37 @@ func fieldsOf(t reflect.Type) []field {
 // tagged one, and else neither.
 func listFields(t reflect.Type) []field {
 	byName := make(map[string][]field)
-	for _, f := range reflect.VisibleFields(t) {
-		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		promotes := f.Anonymous && tag == "" && structOf(f.Type) != nil
-		if promotes || !f.IsExported() || f.Tag.Get("json") == "-" || hidden(t, f.Index) {
-			continue
+	var collect func(t reflect.Type, index []int, within []reflect.Type)
+	collect = func(t reflect.Type, index []int, within []reflect.Type) {
+		if slices.Contains(within, t) {
+			return
 		}
-		name := cmp.Or(tag, f.Name)
-		flags := strings.Split(options, ",")
-		byName[name] = append(byName[name], field{
-			name: name, index: f.Index, tagged: tag != "",
-			omitEmpty: slices.Contains(flags, "omitempty"),
-			omitZero:  slices.Contains(flags, "omitzero"),
-		})
+		within = append(slices.Clip(within), t)
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if f.Tag.Get("json") == "-" {
+				continue
+			}
+			tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			place := append(slices.Clip(index), i)
+			if embedded := structOf(f.Type); f.Anonymous && tag == "" && embedded != nil {
+				collect(embedded, place, within)
+				continue
+			}
+			if !f.IsExported() {
+				continue
+			}
+			name := cmp.Or(tag, f.Name)
+			flags := strings.Split(options, ",")
+			byName[name] = append(byName[name], field{
+				name: name, index: place, tagged: tag != "",
+				omitEmpty: slices.Contains(flags, "omitempty"),
+				omitZero:  slices.Contains(flags, "omitzero"),
+			})
+		}
 	}
+	collect(t, nil, nil)
+
 	var fields []field
 	for _, same := range byName {
 		slices.SortFunc(same, field.rank)
@@ -72,17 +89,6 @@ func (f field) rank(other field) int {
 	return cmp.Compare(len(f.index), len(other.index))
 }
 
-// hidden reports whether a struct on the way to the field has a name of its
-// own or is left out, so that its fields are not promoted.
-func hidden(t reflect.Type, index []int) bool {
-	for depth := 1; depth < len(index); depth++ {
-		if tag, _, _ := strings.Cut(t.FieldByIndex(index[:depth]).Tag.Get("json"), ","); tag != "" {
-			return true
-		}
-	}
-	return false
-}
-
 // structOf returns the struct that t is or points to, or nil.
 func structOf(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
@@ -100,16 +106,17 @@ func isMap(t reflect.Type) bool {
 
 // readMap sets the fields of target from a map by their JSON names. At least
 // one key must name a field, and every value that does must fit it.
-func readMap(target, source reflect.Value) error {
+func readMap(target, source reflect.Value, depth int) error {
+	fields := fieldsOf(target.Type())
 	read := 0
-	for _, f := range fieldsOf(target.Type()) {
-		value, found := lookUp(source, f.name)
+	for _, f := range fields {
+		value, found := lookUp(source, f.name, fields)
 		if !found {
 			continue
 		}
 		place, err := reach(target, f.index)
 		if err == nil {
-			err = fit(place, value)
+			err = fit(place, value, depth+1)
 		}
 		if err != nil {
 			return fmt.Errorf("key %q: %w", f.name, err)
@@ -122,8 +129,9 @@ func readMap(target, source reflect.Value) error {
 	return nil
 }
 
-// lookUp finds a key as encoding/json would: as it is, or else in another case.
-func lookUp(source reflect.Value, name string) (value reflect.Value, found bool) {
+// lookUp finds a key as encoding/json would: as it is, or else in another case
+// that is not the name of another field.
+func lookUp(source reflect.Value, name string, fields []field) (value reflect.Value, found bool) {
 	keyType := source.Type().Key()
 	if value = source.MapIndex(reflect.ValueOf(name).Convert(keyType)); value.IsValid() {
 		return value, true
@@ -131,8 +139,11 @@ func lookUp(source reflect.Value, name string) (value reflect.Value, found bool)
 	key := ""
 	for entries := source.MapRange(); entries.Next(); {
 		candidate := entries.Key().String()
-		// Of several spellings the first in byte order, for a fixed answer.
-		if strings.EqualFold(candidate, name) && (!found || candidate < key) {
+		if !strings.EqualFold(candidate, name) || found && key < candidate {
+			continue
+		}
+		if !slices.ContainsFunc(fields, func(f field) bool { return f.name == candidate }) {
+			// Of several spellings the first in byte order, for a fixed answer.
 			key, value, found = candidate, entries.Value(), true
 		}
 	}
@@ -156,18 +167,18 @@ func reach(target reflect.Value, index []int) (reflect.Value, error) {
 	return target, nil
 }
 
+// maxDepth is how deep the values of a map may be nested.
+const maxDepth = 100
+
 // fit sets target to value: as it is where Go would assign it, structs from
-// maps by these same rules, and everything else as encoding/json would read
-// what it writes.
-func fit(target, value reflect.Value) error {
-	for value.Kind() == reflect.Interface {
-		value = value.Elem()
+// maps by these same rules, lists and maps by their elements, and single
+// values as encoding/json would read what it writes.
+func fit(target, value reflect.Value, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("values are nested more than %d deep", maxDepth)
 	}
-	misfit := func(err error) error {
-		if err != nil {
-			return fmt.Errorf("%v does not fit %v: %w", value.Type(), target.Type(), err)
-		}
-		return fmt.Errorf("%v does not fit %v", value.Type(), target.Type())
+	if value.Kind() == reflect.Interface {
+		value = value.Elem()
 	}
 	if !value.IsValid() {
 		switch target.Kind() {
@@ -177,49 +188,88 @@ func fit(target, value reflect.Value) error {
 		}
 		return fmt.Errorf("nothing does not fit %v", target.Type())
 	}
-	if value.Type().AssignableTo(target.Type()) {
+	misfit := fmt.Errorf("%v does not fit %v", value.Type(), target.Type())
+	switch from, to := value.Kind(), target.Kind(); {
+	case value.Type().AssignableTo(target.Type()):
 		target.Set(value)
 		return nil
-	}
-	if value.Kind() == reflect.Pointer {
+
+	case from == reflect.Pointer:
 		if value.IsNil() {
-			return misfit(errors.New("the pointer is nil"))
+			return fmt.Errorf("%w: the pointer is nil", misfit)
 		}
-		return fit(target, value.Elem())
-	}
-	switch {
-	case reads[json.Unmarshaler](target), reads[encoding.TextUnmarshaler](target):
-	case target.Kind() == reflect.Pointer:
+		return fit(target, value.Elem(), depth+1)
+
+	case reads[json.Unmarshaler](target) || reads[encoding.TextUnmarshaler](target):
+		return fitByJSON(target, value, misfit)
+
+	case to == reflect.Pointer:
 		pointer := reflect.New(target.Type().Elem())
-		if err := fit(pointer.Elem(), value); err != nil {
+		if err := fit(pointer.Elem(), value, depth+1); err != nil {
 			return err
 		}
 		target.Set(pointer)
 		return nil
-	case target.Kind() == reflect.Struct && isMap(value.Type()):
-		return readMap(target, value)
-	case target.Kind() == reflect.Slice && value.Kind() == reflect.Slice:
-		elements := reflect.MakeSlice(target.Type(), value.Len(), value.Len())
-		for i := range value.Len() {
-			if err := fit(elements.Index(i), value.Index(i)); err != nil {
-				return fmt.Errorf("element %d: %w", i, err)
-			}
-		}
-		target.Set(elements)
-		return nil
+
+	case to == reflect.Struct && isMap(value.Type()):
+		return readMap(target, value, depth)
+
+	case to == reflect.Slice && from == reflect.Slice:
+		return fitElements(target, reflect.MakeSlice(target.Type(), value.Len(), value.Len()), value, depth)
+
+	case to == reflect.Array && from == reflect.Slice && value.Len() == target.Len():
+		return fitElements(target, reflect.New(target.Type()).Elem(), value, depth)
+
+	case isMap(target.Type()) && isMap(value.Type()):
+		return fitEntries(target, value, depth)
+
+	case isSingle(to) && (isSingle(from) || from == reflect.Struct):
+		return fitByJSON(target, value, misfit)
 	}
+	return misfit
+}
+
+func fitElements(target, elements, value reflect.Value, depth int) error {
+	for i := range value.Len() {
+		if err := fit(elements.Index(i), value.Index(i), depth+1); err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	target.Set(elements)
+	return nil
+}
+
+func fitEntries(target, value reflect.Value, depth int) error {
+	entries := reflect.MakeMapWithSize(target.Type(), value.Len())
+	for source := value.MapRange(); source.Next(); {
+		entry := reflect.New(target.Type().Elem()).Elem()
+		if err := fit(entry, source.Value(), depth+1); err != nil {
+			return fmt.Errorf("key %q: %w", source.Key().String(), err)
+		}
+		entries.SetMapIndex(source.Key().Convert(target.Type().Key()), entry)
+	}
+	target.Set(entries)
+	return nil
+}
+
+// isSingle reports whether JSON has one token for values of the kind.
+func isSingle(kind reflect.Kind) bool {
+	return kind >= reflect.Bool && kind <= reflect.Float64 || kind == reflect.String
+}
+
+func fitByJSON(target, value reflect.Value, misfit error) error {
 	text, err := json.Marshal(value.Interface())
 	if err != nil {
-		return misfit(err)
+		return fmt.Errorf("%w: %w", misfit, err)
 	}
 	if string(text) == "null" {
-		return misfit(nil)
+		return misfit
 	}
 	if err := json.Unmarshal(text, target.Addr().Interface()); err != nil {
-		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field == "" {
-			return misfit(nil)
+		if _, mismatch := errors.AsType[*json.UnmarshalTypeError](err); mismatch {
+			return misfit
 		}
-		return misfit(err)
+		return fmt.Errorf("%w: %w", misfit, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 )
 
@@ -41,7 +42,13 @@ type busOptions struct {
 type topicOptions struct {
 	delivery   delivery
 	middleware []Middleware
-	mapPayload bool
+}
+
+// delivery is how a publish runs its inline handlers.
+type delivery struct {
+	concurrency int32
+	failFast    bool
+	mapPayload  bool
 }
 
 type subscriptionOptions struct {
@@ -63,29 +70,12 @@ func (o *subscriptionOptions) apply(options []SubscribeOption) error {
 	return o.err
 }
 
-// isZero reports whether a publish can do without the options.
-func (o *topicOptions) isZero() bool { return o.delivery == delivery{} && !o.mapPayload }
-
-// include reports whether a bus that has the options o has those of other,
-// another declaration of the same topic.
-func (o *topicOptions) include(other *topicOptions) bool {
-	return (o.delivery.failFast || !other.delivery.failFast) &&
-		(o.delivery.concurrency != 0 || other.delivery.concurrency == 0) &&
-		(o.mapPayload || !other.mapPayload)
-}
-
-// merge takes from other what o has not. The middleware stays with the
-// declaration through which a handler subscribes.
-func (o *topicOptions) merge(other *topicOptions) {
-	o.delivery = o.delivery.or(other.delivery)
-	o.mapPayload = o.mapPayload || other.mapPayload
-}
-
 // or returns d with the settings of other where it has none.
 func (d delivery) or(other delivery) delivery {
 	return delivery{
-		failFast:    d.failFast || other.failFast,
 		concurrency: cmp.Or(d.concurrency, other.concurrency),
+		failFast:    d.failFast || other.failFast,
+		mapPayload:  d.mapPayload || other.mapPayload,
 	}
 }
 
@@ -157,7 +147,7 @@ func WithConcurrency(n int) DeliveryOption {
 	if n < 0 {
 		panic(fmt.Sprintf("events: WithConcurrency(%d): want 0 or more", n))
 	}
-	return deliveryOption(func(d *delivery) { d.concurrency = n })
+	return deliveryOption(func(d *delivery) { d.concurrency = int32(min(n, math.MaxInt32)) })
 }
 
 // WithErrorHandler has f called with every error that no publisher waits for:
@@ -201,8 +191,9 @@ func WithUnhandled(f func(ctx context.Context, event Event)) BusOption {
 // map[string]any: the struct's fields under their JSON names, with their Go
 // values as they are, a new map for each handler. It lets a publisher move to
 // types before the handlers that still read maps. By default they see T.
+// NewTopic panics if T is neither a struct nor a pointer to one.
 func WithMapPayload() TopicOption {
-	return topicOption(func(o *topicOptions) { o.mapPayload = true })
+	return topicOption(func(o *topicOptions) { o.delivery.mapPayload = true })
 }
 
 // WithName names the subscription in errors and logs. The default is the name
@@ -225,8 +216,8 @@ func WithOnce() SubscribeOption {
 	return subscribeOption(func(o *subscriptionOptions) { o.once = true })
 }
 
-// WithUntil ends the subscription when ctx is done: no event published after
-// that reaches the handler.
+// WithUntil ends the subscription when ctx is done: from then on the handler is
+// not run, not even by a publish under way.
 func WithUntil(ctx context.Context) SubscribeOption {
 	return subscribeOption(func(o *subscriptionOptions) {
 		if ctx == nil {

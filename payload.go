@@ -16,18 +16,18 @@ type contractOf[T any] struct{}
 
 func (contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
 
-// compile adds to p the sequence that a publish of a T runs without boxing it,
-// if all handlers take a T as it is.
+// compile adds to p the handlers that a publish of a T runs without boxing it,
+// if all of them take a T as it is.
 func (contractOf[T]) compile(p *plan) {
-	handlers := make([]func(context.Context, T) error, len(p.subscriptions))
+	typed := make(handlers[T], len(p.subscriptions))
 	for i, s := range p.subscriptions {
 		direct, ok := s.direct.(func(context.Context, T) error)
 		if !ok {
 			return
 		}
-		handlers[i] = direct
+		typed[i] = direct
 	}
-	p.typed = &sequence[T]{plan: p, handlers: handlers}
+	p.typed = &typed
 }
 
 // unbox returns a typed handler as one of events.
@@ -83,14 +83,14 @@ func convert(event Event, want reflect.Type) (any, error) {
 
 	case isMap(got.Type()) && want.Kind() == reflect.Struct:
 		target := reflect.New(want).Elem()
-		if err := readMap(target, got); err != nil {
+		if err := readMap(target, got, 0); err != nil {
 			return fail(err.Error())
 		}
 		return target.Interface(), nil
 
 	case isMap(got.Type()) && want.Kind() == reflect.Pointer && want.Elem().Kind() == reflect.Struct:
 		target := reflect.New(want.Elem())
-		if err := readMap(target.Elem(), got); err != nil {
+		if err := readMap(target.Elem(), got, 0); err != nil {
 			return fail(err.Error())
 		}
 		return target.Interface(), nil
@@ -98,10 +98,11 @@ func convert(event Event, want reflect.Type) (any, error) {
 	return fail("")
 }
 
-// asMaps returns handler, with payloads of type want as maps.
+// asMaps returns handler, with the payloads of a topic of type want as maps.
 func asMaps(handler Handler, want reflect.Type) Handler {
+	want = structOf(want)
 	return func(ctx context.Context, event Event) error {
-		if reflect.TypeOf(event.Data) == want {
+		if event.Data != nil && structOf(reflect.TypeOf(event.Data)) == want {
 			event.Data = writeMap(event.Data)
 		}
 		return handler(ctx, event)

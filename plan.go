@@ -4,82 +4,99 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"runtime"
 )
 
 // plan is the immutable list of handlers that a publish of one name runs.
 // It is compiled by the first publish after a change of the subscriptions.
 type plan struct {
-	bus           *Bus
 	event         string
 	payload       reflect.Type    // nil until a topic is bound to the name
-	options       topicOptions    // of that topic
+	declared      delivery        // what the topics ask for
+	delivery      delivery        // what that and the bus come to
 	subscriptions []*Subscription // of the inline handlers, in their order
-	delivery      delivery
 
-	untyped sequence[Event] // the same handlers, for payloads in an Event
-	typed   any             // *sequence[T] when every handler takes T as it is
+	untyped handlers[Event] // the handlers, for payloads in an Event
+	typed   any             // *handlers[T] when every one takes a T as it is
 }
 
-// delivery is how the inline handlers of a publish are run.
-type delivery struct {
-	failFast    bool
-	concurrency int
-}
+// handlers are those of a plan's subscriptions. They are run by the one loop
+// of the bus: with an Event for untyped work, with a T for that of a topic.
+type handlers[E any] []func(context.Context, E) error
 
-// sequence runs handlers in order. It is the one loop of the bus: with an
-// Event for untyped work, with T for that of a topic.
-type sequence[E any] struct {
-	plan     *plan
-	handlers []func(context.Context, E) error // handlers[i] is of subscriptions[i]
-}
-
-func (s *sequence[E]) run(ctx context.Context, payload E) error {
-	if s.plan.delivery.concurrency > 1 && len(s.handlers) > 1 {
-		return s.fanOut(ctx, payload)
-	}
-	next, errs := s.runFrom(ctx, payload, 0, nil)
-	for next < len(s.handlers) {
-		next, errs = s.runFrom(ctx, payload, next, errs)
-	}
-	if errs == nil {
-		return nil
-	}
-	return join(errs)
-}
-
-// runFrom runs the handlers from the i-th on and returns behind the last one,
-// or behind the first that panics: one deferred call then serves them all.
-func (s *sequence[E]) runFrom(ctx context.Context, payload E, i int, failed []error) (next int, errs []error) {
-	errs = failed
+// run runs the handlers until one fails, and says which and why: one loop and
+// one deferred call, in a frame without the payload. The caller goes on with
+// resume.
+func (h *handlers[E]) run(ctx context.Context, payload E) (failed int, err error) {
+	current := 0 // the handler at work
 	defer func() {
-		if i >= len(s.handlers) {
+		if current < 0 {
 			return
 		}
 		// Goexit comes here too, with nothing to recover, and goes on.
 		if value := recover(); value != nil {
-			next, errs = s.plan.after(i, newPanicError(value), errs)
+			failed, err = current, newPanicError(value)
 		}
 	}()
-	for i < len(s.handlers) {
-		if err := s.handlers[i](ctx, payload); err != nil {
-			next, errs = s.plan.after(i, err, errs)
-			if next != i+1 {
-				i = next
-				return next, errs
-			}
+	for i, handler := range *h {
+		current = i
+		if err := handler(ctx, payload); err != nil {
+			current = -1
+			return i, err
 		}
-		i++
 	}
-	return i, errs
+	current = -1
+	return 0, nil
 }
 
-// after notes the failure of the i-th handler and says which one is next.
-func (p *plan) after(i int, err error, errs []error) (next int, _ []error) {
-	errs = append(errs, p.failure(i, err))
-	if p.delivery.failFast {
-		return len(p.subscriptions), errs
+// dispatch runs the handlers with an event.
+func (p *plan) dispatch(ctx context.Context, event Event) error {
+	if p.delivery.concurrency > 1 {
+		err, exited := p.untyped.fanOut(ctx, p, event)
+		if exited {
+			// The handler meant the goroutine that it ran for, which is this one.
+			runtime.Goexit()
+		}
+		return err
 	}
-	return i + 1, errs
+	failed, err := p.untyped.run(ctx, event)
+	if err != nil {
+		return p.untyped.resume(ctx, p, event, failed, err)
+	}
+	return nil
+}
+
+// resume goes on after the failure of a handler of p.
+func (h *handlers[E]) resume(ctx context.Context, p *plan, payload E, failed int, err error) error {
+	errs := []error{p.failure(failed, err)}
+	if p.delivery.failFast {
+		return errs[0]
+	}
+	for next := failed + 1; next < len(*h); next++ {
+		if err := h.runOne(ctx, p, payload, next); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return join(errs)
+}
+
+// runOne runs one handler of p and returns its failure.
+func (h *handlers[E]) runOne(ctx context.Context, p *plan, payload E, i int) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if value := recover(); value != nil {
+			err = p.failure(i, newPanicError(value))
+		}
+	}()
+	err = (*h)[i](ctx, payload)
+	returned = true
+	if err != nil {
+		err = p.failure(i, err)
+	}
+	return err
 }
 
 func (p *plan) failure(i int, err error) error {

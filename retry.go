@@ -55,7 +55,7 @@ func Permanent(err error) error {
 
 // Retry returns a middleware that runs the handler until it succeeds, up to
 // attempts times in all, with growing waits between. It gives up sooner on an
-// error marked by [Permanent], on a [*PayloadError], and when the context is
+// error marked by [Permanent], on a payload that the handler cannot take, and when the context is
 // done or would be before the next try; then the error has both the last
 // failure and the context's. Put [Timeout] inside Retry for a limit on each
 // try, outside for a limit on all.
@@ -67,6 +67,9 @@ func Retry(attempts int, options ...RetryOption) Middleware {
 	}
 	policy := retryPolicy{attempts: attempts, first: defaultBackoff, max: defaultMaxBackoff}
 	for _, option := range options {
+		if option == nil {
+			panic("events: Retry: option is nil")
+		}
 		option.applyToRetry(&policy)
 	}
 	return func(next Handler) Handler {
@@ -101,11 +104,8 @@ func gaveUp(attempt, attempts int, err, reason error) error {
 }
 
 func isPermanent(err error) bool {
-	if _, ok := errors.AsType[*permanentError](err); ok {
-		return true
-	}
-	_, ok := errors.AsType[*PayloadError](err)
-	return ok
+	_, marked := errors.AsType[*permanentError](err)
+	return marked || isUnread(err)
 }
 
 // pause waits for d, or says at once why that is no use.

@@ -3,6 +3,7 @@ package events
 import (
 	"hash/maphash"
 	"sync/atomic"
+	"unsafe"
 )
 
 // route is what a bus keeps of one name: who subscribed to it, and the plan
@@ -13,10 +14,9 @@ type route struct {
 	plan atomic.Pointer[plan] // nil when it has to be compiled anew
 
 	// Guarded by bus.mu.
-	subscriptions []*Subscription // exact ones, in the order in which they run
+	subscriptions []*Subscription // exact ones, in the order in which they run; immutable
 	contract      contract        // of the topic bound to the name, or nil
-	options       topicOptions    // of that topic
-	retired       bool            // no longer in the table
+	delivery      delivery        // of that topic
 }
 
 // nameSeed makes the names' hashes differ from one process to the next.
@@ -32,9 +32,30 @@ type routeTable struct {
 	slots atomic.Pointer[[]atomic.Pointer[route]] // length is a power of two
 	live  int                                     // routes in slots
 	used  int                                     // slots that are not nil
+
+	// literals has some of the routes at the place of their name's address.
+	// The linker keeps one copy of a literal, so a name that was subscribed to
+	// and published as one is found here, without hashing or comparing it.
+	literals atomic.Pointer[[256]atomic.Pointer[route]]
+}
+
+// literal returns the place of a name in literals.
+func literal(name string) uint8 {
+	address := uint64(uintptr(unsafe.Pointer(unsafe.StringData(name))))
+	return uint8(address * 0x9E3779B97F4A7C15 >> 56)
 }
 
 func (t *routeTable) get(name string) *route {
+	if literals := t.literals.Load(); literals != nil {
+		r := literals[literal(name)].Load()
+		if r != nil && len(r.name) == len(name) && unsafe.StringData(r.name) == unsafe.StringData(name) {
+			return r
+		}
+	}
+	return t.find(name)
+}
+
+func (t *routeTable) find(name string) *route {
 	slots := t.slots.Load()
 	if slots == nil {
 		return nil
@@ -55,7 +76,7 @@ func (t *routeTable) get(name string) *route {
 func (t *routeTable) put(r *route) {
 	slots := t.slots.Load()
 	if slots == nil || t.used >= len(*slots)/4*3 {
-		slots = t.grow()
+		slots = t.resize()
 	}
 	mask := uint64(len(*slots) - 1)
 	i := maphash.String(nameSeed, r.name) & mask
@@ -65,11 +86,16 @@ func (t *routeTable) put(r *route) {
 	(*slots)[i].Store(r)
 	t.live++
 	t.used++
+
+	if t.literals.Load() == nil {
+		t.literals.Store(new([256]atomic.Pointer[route]))
+	}
+	t.literals.Load()[literal(r.name)].CompareAndSwap(nil, r)
 }
 
-// grow makes room for as many routes again as there are, without the slots of
-// deleted ones.
-func (t *routeTable) grow() *[]atomic.Pointer[route] {
+// resize makes room for as many routes again as there are, without the slots
+// of deleted ones.
+func (t *routeTable) resize() *[]atomic.Pointer[route] {
 	size := 8
 	for size < 2*t.live+2 {
 		size *= 2
@@ -100,7 +126,11 @@ func (t *routeTable) delete(name string) {
 			return
 		case r.name == name && r != removed:
 			(*slots)[i].Store(removed)
+			t.literals.Load()[literal(r.name)].CompareAndSwap(r, nil)
 			t.live--
+			if len(*slots) > 64 && t.live < len(*slots)/8 {
+				t.resize()
+			}
 			return
 		}
 	}

@@ -3,10 +3,10 @@ package events
 import (
 	"cmp"
 	"context"
-	"errors"
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/typedbus/events/internal/pattern"
@@ -53,7 +53,8 @@ func (s *Subscription) Name() string {
 	if s.name != "" {
 		return s.name
 	}
-	return runtime.FuncForPC(s.function).Name()
+	// A method value is named after the method with this behind it.
+	return strings.TrimSuffix(runtime.FuncForPC(s.function).Name(), "-fm")
 }
 
 // Unsubscribe ends the subscription: no event published from now on reaches
@@ -100,9 +101,19 @@ func (s *Subscription) order(other *Subscription) int {
 	return cmp.Or(cmp.Compare(other.priority, s.priority), cmp.Compare(s.number, other.number))
 }
 
-// inOrder returns the place of s in sorted subscriptions.
-func inOrder(sorted []*Subscription, s *Subscription) (int, bool) {
-	return slices.BinarySearchFunc(sorted, s, (*Subscription).order)
+// insertSorted returns a copy of sorted subscriptions with s in its place.
+func insertSorted(sorted []*Subscription, s *Subscription) []*Subscription {
+	place, _ := slices.BinarySearchFunc(sorted, s, (*Subscription).order)
+	return slices.Concat(sorted[:place], []*Subscription{s}, sorted[place:])
+}
+
+// deleteSorted returns a copy of sorted subscriptions without s.
+func deleteSorted(sorted []*Subscription, s *Subscription) (rest []*Subscription, found bool) {
+	place, found := slices.BinarySearchFunc(sorted, s, (*Subscription).order)
+	if !found || sorted[place] != s {
+		return sorted, false
+	}
+	return slices.Concat(sorted[:place], sorted[place+1:]), true
 }
 
 // takes reports whether the handler is to have another event, which for one
@@ -120,7 +131,7 @@ func (s *Subscription) taken(err error) {
 	if !s.life.once {
 		return
 	}
-	if _, unread := errors.AsType[*PayloadError](err); unread {
+	if isUnread(err) {
 		s.life.claimed.Store(false)
 		return
 	}

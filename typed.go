@@ -35,7 +35,7 @@ func NewTopic[T any](name string, options ...TopicOption) *Topic[T] {
 		}
 		option.applyToTopic(&t.options)
 	}
-	if payload := reflect.TypeFor[T](); t.options.mapPayload && structOf(payload) == nil && !isMap(payload) {
+	if payload := reflect.TypeFor[T](); t.options.delivery.mapPayload && structOf(payload) == nil {
 		panic(fmt.Sprintf("events: NewTopic(%q): WithMapPayload: payload is %v, want a struct", name, payload))
 	}
 	return t
@@ -55,10 +55,17 @@ func (t *Topic[T]) Name() string { return t.name }
 func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 	if r := t.route.Load(); r != nil && r.bus == bus {
 		if p := r.plan.Load(); p != nil {
-			if typed, ok := p.typed.(*sequence[T]); ok {
-				return typed.run(ctx, payload)
+			if typed, ok := p.typed.(*handlers[T]); ok {
+				failed, err := typed.run(ctx, payload)
+				if err != nil {
+					return typed.resume(ctx, p, payload, failed, err)
+				}
+				return nil
 			}
 		}
+	}
+	if bus != nil && t.name != "" && bus.deaf(t.name) {
+		return nil
 	}
 	return t.publish(ctx, bus, payload)
 }
@@ -72,10 +79,13 @@ func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
 		}
 		return err
 	}
-	if typed, ok := p.typed.(*sequence[T]); ok {
-		return typed.run(ctx, payload)
+	if typed, ok := p.typed.(*handlers[T]); ok {
+		if failed, err := typed.run(ctx, payload); err != nil {
+			return typed.resume(ctx, p, payload, failed, err)
+		}
+		return nil
 	}
-	return p.untyped.run(ctx, Event{Name: t.name, Data: payload})
+	return p.dispatch(ctx, Event{Name: t.name, Data: payload})
 }
 
 // PublishAsync publishes payload on bus and returns at once. The handlers run
@@ -146,5 +156,5 @@ func (t *Topic[T]) check(bus *Bus) error {
 }
 
 func (t *Topic[T]) binding() *binding {
-	return &binding{name: t.name, contract: contractOf[T]{}, options: &t.options}
+	return &binding{name: t.name, contract: contractOf[T]{}, delivery: t.options.delivery}
 }

@@ -31,8 +31,11 @@ func NewEventDispatcher() *EventDispatcher {
 // is a name, and none is a pattern. On a closed bus the handler is refused and
 // [ErrClosed] goes to the error handler.
 //
-// It panics if handler is nil.
+// It panics if handler or the bus is nil.
 func (b *Bus) Register(eventName string, handler Handler) {
+	if b == nil {
+		panic(fmt.Sprintf("events: Register(%q): bus is nil", eventName))
+	}
 	if handler == nil {
 		panic(fmt.Sprintf("events: Register(%q): handler is nil", eventName))
 	}
@@ -57,19 +60,20 @@ func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 		}
 		return err
 	}
-	return p.untyped.run(ctx, event)
+	return p.dispatch(ctx, event)
 }
 
 // DispatchAsync publishes event and returns at once. The handlers run in a
 // goroutine of the bus, with the values of ctx and without its cancellation;
 // what they fail with goes to the error handler, as does [ErrClosed].
 func (b *Bus) DispatchAsync(ctx context.Context, event Event) {
-	err := errNilBus(event.Name)
-	if b != nil {
-		var p *plan
-		if p, err = b.planFor(ctx, event.Name); err == nil {
-			err = b.publishAsync(ctx, p, event)
-		}
+	if b == nil {
+		b.report(ctx, errNilBus(event.Name))
+		return
+	}
+	p, err := b.planFor(ctx, event.Name)
+	if err == nil {
+		err = b.publishAsync(ctx, p, event)
 	}
 	if err != nil {
 		b.report(ctx, err)
@@ -79,6 +83,9 @@ func (b *Bus) DispatchAsync(ctx context.Context, event Event) {
 // HasHandlers reports whether an event of this name would reach a handler,
 // patterns included.
 func (b *Bus) HasHandlers(eventName string) bool {
+	if b == nil {
+		return false
+	}
 	if patterns := b.patterns.Load(); patterns != nil && patterns.matches(eventName) {
 		return true
 	}
