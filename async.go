@@ -19,6 +19,8 @@ type task struct {
 	plan  *plan           // nil for an event that nobody hears
 	event Event
 	first int // of the plan's handlers to run
+
+	post func(context.Context) error // what remains to be done before that, or nil
 }
 
 // workers runs tasks, each as soon as a processor is free and never behind one
@@ -35,26 +37,28 @@ type workers struct {
 	_        [48]byte
 }
 
-// publishAsync accepts event for the workers.
-func (b *Bus) publishAsync(ctx context.Context, p *plan, event Event) error {
-	if p == nil && b.options.unhandled == nil {
+// publishAsync has the workers run a task.
+func (b *Bus) publishAsync(t task) error {
+	if t.plan == nil && b.options.unhandled == nil {
 		return nil
 	}
-	tasks := &b.workers.tasks
-	tasks.Lock()
-	if b.state.Load() != open {
-		tasks.Unlock()
-		if !b.admits(ctx) {
-			return errorAt("publish", event.Name, ErrClosed)
-		}
-		tasks.Lock()
-		if b.state.Load() == closed {
-			tasks.Unlock()
-			return errorAt("publish", event.Name, ErrClosed)
-		}
+	err := b.accept(t, false)
+	if err != nil && b.admits(t.ctx) {
+		err = b.accept(t, true)
 	}
-	tasks.Push(task{ctx: ctx, plan: p, event: event})
-	tasks.Unlock()
+	return err
+}
+
+// accept adds a task unless the bus is closed, or about to and the task not
+// admitted.
+func (b *Bus) accept(t task, admitted bool) error {
+	b.workers.tasks.Lock()
+	if state := b.state.Load(); state == closed || state == draining && !admitted {
+		b.workers.tasks.Unlock()
+		return errorAt("publish", t.event.Name, ErrClosed)
+	}
+	b.workers.tasks.Push(t)
+	b.workers.tasks.Unlock()
 	b.ensureLookout()
 	return nil
 }
@@ -133,7 +137,13 @@ func (b *Bus) workOff() {
 // failure at once. It returns the context that they had, for the next task.
 func (b *Bus) runTask(t task, last *handlerContext) (ctx *handlerContext) {
 	defer b.finishTask()
-	ctx = b.detach(t.ctx, last)
+	ctx = b.detach(t.ctx, last, nil)
+	if t.post != nil {
+		if err := t.post(ctx); err != nil {
+			b.report(ctx, err)
+			return ctx
+		}
+	}
 	switch {
 	case t.plan == nil:
 		b.undelivered(ctx, t.event)
@@ -159,6 +169,7 @@ func (b *Bus) runOfTask(ctx context.Context, t task, i int) (err error) {
 		if returned {
 			return
 		}
+		t.post = nil
 		if t.first = i + 1; !t.plan.delivery.failFast && t.first < len(t.plan.subscriptions) {
 			b.workers.tasks.Lock()
 			b.workers.tasks.Push(t)

@@ -336,3 +336,137 @@ func BenchmarkSubscribe(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/topics, "ns/topic")
 	})
 }
+
+// queued is what hands orders to subscribers that have a queue each.
+type queued interface {
+	subscribe(handler orderHandler, capacity int) error
+	publish(ctx context.Context, o order) error
+	close() // returns when everything is handled
+}
+
+type queuedBus struct {
+	bus   *events.Bus
+	topic *events.Topic[order]
+}
+
+func (q *queuedBus) subscribe(handler orderHandler, capacity int) error {
+	_, err := q.topic.Subscribe(q.bus, handler, events.WithQueue(capacity))
+	return err
+}
+
+func (q *queuedBus) publish(ctx context.Context, o order) error {
+	return q.topic.Publish(ctx, q.bus, o)
+}
+
+func (q *queuedBus) close() { _ = q.bus.Close(background) }
+
+// queuedChannels is a buffered channel for each subscriber.
+type queuedChannels struct {
+	channels []chan order
+	done     sync.WaitGroup
+}
+
+func (q *queuedChannels) subscribe(handler orderHandler, capacity int) error {
+	channel := make(chan order, capacity)
+	q.channels = append(q.channels, channel)
+	q.done.Go(func() {
+		for o := range channel {
+			_ = handler(background, o)
+		}
+	})
+	return nil
+}
+
+func (q *queuedChannels) publish(_ context.Context, o order) error {
+	for _, channel := range q.channels {
+		channel <- o
+	}
+	return nil
+}
+
+func (q *queuedChannels) close() {
+	for _, channel := range q.channels {
+		close(channel)
+	}
+	q.done.Wait()
+}
+
+func queuedKinds() map[string]func() queued {
+	return map[string]func() queued{
+		"bus": func() queued {
+			return &queuedBus{bus: events.New(), topic: events.NewTopic[order]("order.paid")}
+		},
+		"channel": func() queued { return new(queuedChannels) },
+	}
+}
+
+// BenchmarkQueued times events from the first publish to the end of the last
+// handler, through queues of 1,024.
+func BenchmarkQueued(b *testing.B) {
+	for _, subscribers := range []int{1, 10} {
+		for _, publishers := range []int{1, 4} {
+			for name, newQueued := range queuedKinds() {
+				b.Run(fmt.Sprintf("subscribers=%d/publishers=%d/%s", subscribers, publishers, name), func(b *testing.B) {
+					q := newQueued()
+					counters := make([]counter, subscribers)
+					for i := range counters {
+						c := &counters[i]
+						if err := q.subscribe(func(context.Context, order) error {
+							c.received++
+							return nil
+						}, 1024); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportAllocs()
+					b.ResetTimer()
+					var group sync.WaitGroup
+					for p := range publishers {
+						n := b.N / publishers
+						if p < b.N%publishers {
+							n++
+						}
+						group.Go(func() {
+							for range n {
+								if err := q.publish(background, anOrder); err != nil {
+									b.Error(err)
+									return
+								}
+							}
+						})
+					}
+					group.Wait()
+					q.close()
+					b.StopTimer()
+					for i := range counters {
+						counting(b, &counters[i], b.N)
+					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkWake times the way of an event to an idle subscriber and back.
+func BenchmarkWake(b *testing.B) {
+	for name, newQueued := range queuedKinds() {
+		b.Run(name, func(b *testing.B) {
+			q := newQueued()
+			back := make(chan struct{}, 1)
+			if err := q.subscribe(func(context.Context, order) error {
+				back <- struct{}{}
+				return nil
+			}, 1); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := q.publish(background, anOrder); err != nil {
+					b.Fatal(err)
+				}
+				<-back
+			}
+			q.close()
+		})
+	}
+}

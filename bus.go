@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/typedbus/events/internal/pattern"
+	"github.com/typedbus/events/internal/topiclog"
 )
 
 // Bus is the subscriptions of one program, or of one test. All its methods may
@@ -91,7 +93,7 @@ func (b *Bus) subscribe(name string, handler Handler, options []SubscribeOption)
 		return nil, errorAt("subscribe to", name, err)
 	}
 	var chosen subscriptionOptions
-	if err := chosen.apply(options); err != nil {
+	if err := chosen.apply(options, kindHandler, reflect.TypeFor[Event]()); err != nil {
 		return nil, errorAt("subscribe to", name, err)
 	}
 	s := newSubscription(b, name, functionOf(handler), &chosen)
@@ -99,10 +101,16 @@ func (b *Bus) subscribe(name string, handler Handler, options []SubscribeOption)
 	if !parsed.IsLiteral() {
 		s.pattern = &parsed
 	}
-	if err := b.add(s, nil); err != nil {
-		return nil, err
+	if chosen.queue.capacity > 0 {
+		s.more.open = func(r *route) queue {
+			log := s.more.log
+			if r != nil {
+				log = r.logs.events
+			}
+			return newConsumer(s, log, &chosen.queue, unmapped(s.handler))
+		}
 	}
-	return s, nil
+	return s.addTo(b, nil)
 }
 
 // around returns all the middleware of a subscription, outermost first.
@@ -135,6 +143,11 @@ func (b *Bus) insert(s *Subscription, topic *binding) error {
 	b.counter++
 	s.number = b.counter
 	if s.pattern != nil {
+		if s.isQueued() {
+			s.more.log = topiclog.New[entry[Event]](&b.activity.queues)
+			s.more.queue = s.more.open(nil)
+			s.more.queue.start()
+		}
 		b.setPatternsLocked(insertSorted(b.patternsLocked(), s), s.pattern)
 		return nil
 	}
@@ -143,6 +156,11 @@ func (b *Bus) insert(s *Subscription, topic *binding) error {
 		if err := r.bindLocked(topic); err != nil {
 			return err
 		}
+	}
+	if s.isQueued() {
+		r.openLogLocked(s.typed)
+		s.more.queue = s.more.open(r)
+		s.more.queue.start()
 	}
 	r.subscriptions = insertSorted(r.subscriptions, s)
 	r.plan.Store(nil)
@@ -166,7 +184,7 @@ func (b *Bus) remove(s *Subscription) {
 	if rest, found := deleteSorted(r.subscriptions, s); found {
 		r.subscriptions = rest
 		r.plan.Store(nil)
-		if len(r.subscriptions) == 0 {
+		if len(r.subscriptions) == 0 && r.delivery.replay == 0 {
 			b.retireLocked(r)
 		}
 	}
@@ -201,7 +219,38 @@ func (r *route) bindLocked(topic *binding) error {
 		r.delivery = merged
 		r.plan.Store(nil)
 	}
+	if r.delivery.replay > 0 {
+		r.openLogLocked(true)
+	}
 	return nil
+}
+
+// openLogLocked makes the log for typed or for untyped queued subscriptions,
+// if there is none.
+func (r *route) openLogLocked(typed bool) {
+	if r.logs == nil {
+		r.logs = new(logs)
+	}
+	replay := int(r.delivery.replay)
+	if typed {
+		if r.logs.typed == nil {
+			r.logs.typed = r.contract.newLog(r.bus)
+		}
+		r.logs.typed.retain(replay)
+	} else if r.logs.events == nil {
+		r.logs.events = topiclog.New[entry[Event]](&r.bus.activity.queues)
+		r.logs.events.Retain(replay)
+		if replay > 0 {
+			r.logs.events.Lock()
+			for _, e := range r.logs.typed.retained(r.name) {
+				if r.delivery.mapPayload {
+					e.payload.Data = asMap{e.payload.Data}
+				}
+				r.logs.events.Append(e)
+			}
+			r.logs.events.Unlock()
+		}
+	}
 }
 
 // report hands an error that no publisher waits for to the error handler, and
@@ -232,10 +281,7 @@ func (b *Bus) logError(ctx context.Context, err error) {
 			slog.Any("error", failure.Err),
 		}
 	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	b.logger().LogAttrs(ctx, slog.LevelError, "event not handled", attributes...)
+	b.logger().LogAttrs(orBackground(ctx), slog.LevelError, "event not handled", attributes...)
 }
 
 func (b *Bus) logger() *slog.Logger {

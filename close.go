@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -12,8 +13,12 @@ import (
 type activity struct {
 	closing atomic.Int64 // handlers that are inside Close
 	running atomic.Int64 // goroutines
+	queues  atomic.Int64 // goroutines of queues that are not asleep
+	drained atomic.Int64 // events accepted while the bus drains
 
-	changed chan struct{} // guarded by bus.mu; closed and replaced when a count falls, once the bus closes
+	// Guarded by bus.mu.
+	changed chan struct{} // closed and replaced when a count falls, once the bus closes
+	begun   chan struct{} // closed when the bus begins to close
 }
 
 func (a *activity) started() {
@@ -87,8 +92,11 @@ func (b *Bus) Close(ctx context.Context) error {
 		defer b.enterClose(ctx)()
 	}
 	quiet := func() bool {
-		left := b.left()
-		return left == 0 || inside && left <= b.activity.closing.Load()
+		before := b.activity.drained.Load()
+		busy := b.busy()
+		// What came while counting may have been missed where it is now.
+		return before == b.activity.drained.Load() &&
+			(busy == 0 || inside && busy <= b.activity.closing.Load())
 	}
 	if err := b.wait(ctx, quiet); err != nil {
 		b.abandon(err)
@@ -103,11 +111,26 @@ func (b *Bus) Close(ctx context.Context) error {
 	return b.result
 }
 
-// left returns how many events are accepted and not handled.
-func (b *Bus) left() int64 {
+// busy returns how many asynchronous events are accepted and not handled, and
+// how many goroutines of queues are at work.
+func (b *Bus) busy() int64 {
 	// In this order: what is finished by now was pushed before the count.
 	finished := b.workers.finished.Load()
-	return int64(b.workers.tasks.Pushed() - finished)
+	return int64(b.workers.tasks.Pushed()-finished) + b.activity.queues.Load()
+}
+
+// closing returns a channel that is closed when the bus begins to close.
+func (b *Bus) closing() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.beginningLocked()
+}
+
+func (b *Bus) beginningLocked() chan struct{} {
+	if b.activity.begun == nil {
+		b.activity.begun = make(chan struct{})
+	}
+	return b.activity.begun
 }
 
 // stopAccepting begins the drain. Publishes learn of it by finding no plan,
@@ -119,11 +142,29 @@ func (b *Bus) stopAccepting() {
 		for r := range b.routes.all {
 			r.plan.Store(nil)
 		}
+		close(b.beginningLocked())
 	}
+	queued := b.queuedLocked()
 	b.mu.Unlock()
 	// Whoever has not seen the state yet is through with adding after this.
 	b.workers.tasks.Lock()
 	b.workers.tasks.Unlock() //nolint:staticcheck // the pair is a barrier
+	for _, s := range queued {
+		s.more.queue.position().Barrier()
+	}
+}
+
+// subscriptionsLocked returns all subscriptions.
+func (b *Bus) subscriptionsLocked() []*Subscription {
+	all := slices.Clone(b.patternsLocked())
+	for r := range b.routes.all {
+		all = append(all, r.subscriptions...)
+	}
+	return all
+}
+
+func (b *Bus) queuedLocked() []*Subscription {
+	return slices.DeleteFunc(b.subscriptionsLocked(), func(s *Subscription) bool { return !s.isQueued() })
 }
 
 // abandon gives up on what has not been handled, because of cause.
@@ -131,7 +172,10 @@ func (b *Bus) abandon(cause error) {
 	b.mu.Lock()
 	if b.state.Load() != closed {
 		b.state.Store(closed)
-		left := b.left() - b.activity.closing.Load()
+		left := b.busy() - b.activity.closing.Load()
+		for _, s := range b.queuedLocked() {
+			left += int64(s.more.queue.left())
+		}
 		b.result = fmt.Errorf("events: bus closed with %d events left: %w", left, cause)
 	}
 	b.mu.Unlock()
@@ -148,14 +192,13 @@ func (b *Bus) abandon(cause error) {
 func (b *Bus) finish() {
 	b.mu.Lock()
 	b.state.Store(closed)
-	var subscriptions []*Subscription
-	for r := range b.routes.all {
-		subscriptions = append(subscriptions, r.subscriptions...)
-	}
-	subscriptions = append(subscriptions, b.patternsLocked()...)
+	subscriptions := b.subscriptionsLocked()
 	b.mu.Unlock()
 	for _, s := range subscriptions {
 		s.unwatch()
+		if s.isQueued() {
+			s.more.queue.end(true)
+		}
 	}
 	if life := b.life.Load(); life != nil {
 		life.end(ErrClosed)
@@ -169,11 +212,24 @@ func (b *Bus) admits(ctx context.Context) bool {
 		return false
 	}
 	h := handling(ctx)
-	return h != nil && h.bus == b
+	if h == nil || h.bus != b {
+		return false
+	}
+	b.activity.drained.Add(1)
+	return true
 }
 
 // atWork counts the goroutines of all buses.
 var atWork atomic.Int64
+
+// handlerFrames are the functions below every queued or asynchronous handler.
+var handlerFrames = []string{
+	"events.(*Bus).runTask",
+	"]).runOneOfTask",
+	"]).serveEach",
+	"]).serveBatches",
+	"]).yieldAll",
+}
 
 // calledByHandler reports whether the caller of Close is a handler for which
 // Close would wait. The context says whose handler it comes from, but not
@@ -192,7 +248,7 @@ func (b *Bus) calledByHandler(ctx context.Context) bool {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
 	for {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "events.(*Bus).runTask") || strings.HasSuffix(frame.Function, ").runOneOfTask") {
+		if slices.ContainsFunc(handlerFrames, func(name string) bool { return strings.HasSuffix(frame.Function, name) }) {
 			return true
 		}
 		if !more {

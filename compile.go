@@ -79,6 +79,9 @@ func (b *Bus) planFor(ctx context.Context, name string) (*plan, error) {
 // route is nil if the bus keeps none.
 func (b *Bus) planForTopic(ctx context.Context, topic *binding) (*plan, *route, error) {
 	r := b.routes.get(topic.name)
+	if r == nil && topic.delivery.replay > 0 {
+		return b.compile(ctx, topic.name, topic)
+	}
 	if r == nil {
 		p, err := b.planByPatterns(ctx, topic.name, topic)
 		return p, nil, err
@@ -107,7 +110,7 @@ func (b *Bus) planByPatterns(ctx context.Context, name string, topic *binding) (
 	slot := &patterns.plans[maphash.String(nameSeed, name)%uint64(len(patterns.plans))]
 	p := slot.Load()
 	if p == nil || p.event != name || p.declared != declared || declared.mapPayload {
-		p = newPlan(b, name, bound, declared, patterns.heardBy(name))
+		p = newPlan(b, nil, name, bound, declared, patterns.heardBy(name))
 		slot.Store(p)
 	}
 	return p.orNil(), nil
@@ -130,6 +133,9 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	}
 	defer b.mu.Unlock()
 	r := b.routes.get(name)
+	if r == nil && topic != nil && topic.delivery.replay > 0 {
+		r = b.routeLocked(name)
+	}
 	if r == nil {
 		// Retired since the caller looked.
 		p, err := b.planByPatterns(ctx, name, topic)
@@ -142,7 +148,7 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	}
 	p := r.plan.Load()
 	if p == nil {
-		p = newPlan(b, name, r.contract, r.delivery, merge(r.subscriptions, b.patterns.Load().heardBy(name)))
+		p = newPlan(b, r, name, r.contract, r.delivery, merge(r.subscriptions, b.patterns.Load().heardBy(name)))
 		// A bus that closes has no plans, which is how publishes learn of it.
 		if b.state.Load() == open {
 			r.plan.Store(p)
@@ -151,36 +157,44 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	return p.orNil(), r, nil
 }
 
-// newPlan compiles the plan of a name from the subscriptions that hear it.
-func newPlan(b *Bus, name string, bound contract, declared delivery, subscriptions []*Subscription) *plan {
-	p := &plan{
-		event:         name,
-		declared:      declared,
-		delivery:      declared.or(b.options.delivery),
-		subscriptions: subscriptions,
-		untyped:       make(handlers[Event], len(subscriptions)),
+// newPlan compiles the plan of a name, which may have no route, from the
+// subscriptions that hear it.
+func newPlan(b *Bus, r *route, name string, bound contract, declared delivery, subscriptions []*Subscription) *plan {
+	p := &plan{event: name, declared: declared, delivery: declared.or(b.options.delivery), subscriptions: subscriptions}
+	if slices.ContainsFunc(subscriptions, (*Subscription).isQueued) {
+		p.subscriptions = nil
+		var queued []*Subscription
+		for _, s := range subscriptions {
+			if s.isQueued() {
+				queued = append(queued, s)
+			} else {
+				p.subscriptions = append(p.subscriptions, s)
+			}
+		}
+		p.outbox = newOutbox(r, queued)
+	} else if declared.replay > 0 {
+		p.outbox = newOutbox(r, nil)
 	}
-	for i, s := range subscriptions {
+	p.untyped = make(handlers[Event], len(p.subscriptions))
+	for i, s := range p.subscriptions {
 		p.untyped[i] = s.handler
 		if declared.mapPayload && !s.typed {
 			p.untyped[i] = asMaps(s.handler, bound.payloadType())
 		}
 	}
-	if len(subscriptions) < 2 {
+	if len(p.subscriptions) < 2 {
 		p.delivery.concurrency = 0
 	}
 	if bound != nil {
 		p.payload = bound.payloadType()
-	}
-	if bound != nil && p.delivery.concurrency <= 1 {
 		bound.compile(p)
 	}
 	return p
 }
 
-// orNil returns nil for a plan that runs nothing.
+// orNil returns nil for a plan that does nothing.
 func (p *plan) orNil() *plan {
-	if len(p.subscriptions) == 0 {
+	if len(p.subscriptions) == 0 && p.outbox == nil {
 		return nil
 	}
 	return p

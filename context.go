@@ -12,6 +12,7 @@ type handlerContext struct {
 	context.Context // of the bus; cancelled when Close runs out of time
 	publisher       context.Context
 	bus             *Bus
+	worker          *worker      // of a queued handler
 	inClose         atomic.Int64 // handlers with this context that are in Close
 }
 
@@ -31,14 +32,12 @@ func (c *handlerContext) Value(key any) any {
 
 // detach returns the context for a handler that nobody waits for, which is
 // last if that was made for the same publisher's context.
-func (b *Bus) detach(publisher context.Context, last *handlerContext) *handlerContext {
-	if publisher == nil {
-		publisher = context.Background()
-	}
+func (b *Bus) detach(publisher context.Context, last *handlerContext, w *worker) *handlerContext {
+	publisher = orBackground(publisher)
 	if last != nil && sameContext(last.publisher, publisher) {
 		return last
 	}
-	return &handlerContext{Context: b.lifetime().Context, publisher: publisher, bus: b}
+	return &handlerContext{Context: b.lifetime().Context, publisher: publisher, bus: b, worker: w}
 }
 
 // sameContext compares contexts of which neither can make a comparison panic.
@@ -72,4 +71,11 @@ func handling(ctx context.Context) *handlerContext {
 	}
 	h, _ := ctx.Value(handlerKey{}).(*handlerContext)
 	return h
+}
+
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }

@@ -79,6 +79,19 @@ func (e *PayloadError) Error() string {
 	return text
 }
 
+// OverflowError says how many events in a row a queue has dropped. It goes to
+// the error handler when the handler gets the event behind the gap.
+type OverflowError struct {
+	Event   string // name of the event behind the gap
+	Handler string // name of the subscription
+	Dropped uint64
+}
+
+// Error names the event, the handler and how many events were dropped.
+func (e *OverflowError) Error() string {
+	return fmt.Sprintf("%d events dropped from the full queue of %s before event %s", e.Dropped, e.Handler, e.Event)
+}
+
 // isUnread reports whether err says that the handler could not take its event,
 // and not that of an event which it has published in turn.
 func isUnread(err error) bool {

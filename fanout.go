@@ -19,10 +19,7 @@ func (h *handlers[E]) fanOut(ctx context.Context, p *plan, payload E) (err error
 	}
 	group := new(errgroup.Group)
 	if p.delivery.failFast {
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		group, ctx = errgroup.WithContext(ctx)
+		group, ctx = errgroup.WithContext(orBackground(ctx))
 	}
 	group.SetLimit(int(p.delivery.concurrency))
 

@@ -47,6 +47,7 @@ type topicOptions struct {
 // delivery is how a publish runs its inline handlers.
 type delivery struct {
 	concurrency int32
+	replay      int32
 	failFast    bool
 	mapPayload  bool
 }
@@ -57,23 +58,15 @@ type subscriptionOptions struct {
 	once       bool
 	until      context.Context
 	middleware []Middleware
+	queue      queueOptions
 	err        error // what does not fit, for Subscribe to return
-}
-
-func (o *subscriptionOptions) apply(options []SubscribeOption) error {
-	for _, option := range options {
-		if option == nil {
-			return fmt.Errorf("option is nil")
-		}
-		option.applyToSubscription(o)
-	}
-	return o.err
 }
 
 // or returns d with the settings of other where it has none.
 func (d delivery) or(other delivery) delivery {
 	return delivery{
 		concurrency: cmp.Or(d.concurrency, other.concurrency),
+		replay:      cmp.Or(d.replay, other.replay),
 		failFast:    d.failFast || other.failFast,
 		mapPayload:  d.mapPayload || other.mapPayload,
 	}

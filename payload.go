@@ -3,12 +3,15 @@ package events
 import (
 	"context"
 	"reflect"
+
+	"github.com/typedbus/events/internal/topiclog"
 )
 
 // contract is what a route knows of the topic bound to it.
 type contract interface {
 	payloadType() reflect.Type
 	compile(p *plan)
+	newLog(b *Bus) typedLog
 }
 
 // contractOf is the contract of all topics whose payload is T.
@@ -16,18 +19,102 @@ type contractOf[T any] struct{}
 
 func (contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
 
-// compile adds to p the handlers that a publish of a T runs without boxing it,
-// if all of them take a T as it is.
+func (contractOf[T]) newLog(b *Bus) typedLog {
+	return topicLog[T]{topiclog.New[entry[T]](&b.activity.queues)}
+}
+
+// compile adds to p what a publish of a T does without boxing it, if all
+// handlers take a T as it is.
 func (contractOf[T]) compile(p *plan) {
-	typed := make(handlers[T], len(p.subscriptions))
+	inline := inlineHandlers[T](p)
+	if p.outbox == nil {
+		if inline != nil {
+			p.typed = inline
+		}
+		return
+	}
+	posting := &posting[T]{inline: inline}
+	if log, ok := p.outbox.typed.(topicLog[T]); ok {
+		posting.log = log.Log
+	}
+	p.typed = posting
+}
+
+// inlineHandlers returns the handlers of p if all of them take a T as it is.
+func inlineHandlers[T any](p *plan) *handlers[T] {
+	if p.delivery.concurrency > 1 {
+		return nil
+	}
+	inline := make(handlers[T], len(p.subscriptions))
 	for i, s := range p.subscriptions {
 		direct, ok := s.direct.(func(context.Context, T) error)
 		if !ok {
-			return
+			return nil
 		}
-		typed[i] = direct
+		inline[i] = direct
 	}
-	p.typed = &typed
+	return &inline
+}
+
+// posting is what a publish of a T does when some handlers are queued.
+type posting[T any] struct {
+	inline *handlers[T]            // nil if one takes a boxed payload
+	log    *topiclog.Log[entry[T]] // nil if no typed handler is queued
+}
+
+// publish leaves payload in the queues and then runs the inline handlers.
+func (x *posting[T]) publish(ctx context.Context, b *Bus, p *plan, payload T) error {
+	if _, err := b.reserve(ctx, p, true); err != nil {
+		return err
+	}
+	x.leave(ctx, p, payload)
+	if x.inline == nil {
+		return p.dispatch(ctx, Event{Name: p.event, Data: payload})
+	}
+	if failed, err := x.inline.run(ctx, payload); err != nil {
+		return x.inline.resume(ctx, p, payload, failed, err)
+	}
+	return nil
+}
+
+// leave puts payload in the outbox of p, which is locked, and unlocks it.
+func (x *posting[T]) leave(ctx context.Context, p *plan, payload T) {
+	if x.log != nil {
+		x.log.Append(entry[T]{ctx: ctx, payload: payload})
+	}
+	if len(p.outbox.events) > 0 {
+		event := Event{Name: p.event, Data: payload}
+		if p.delivery.mapPayload {
+			event.Data = asMap{payload}
+		}
+		p.outbox.put(ctx, event)
+	}
+	p.outbox.unlock()
+}
+
+// publishAsync leaves payload in the queues, at once if they have room, and
+// has the rest done by a worker.
+func (x *posting[T]) publishAsync(ctx context.Context, b *Bus, p *plan, payload T) error {
+	reserved, err := b.reserve(ctx, p, false)
+	if err != nil {
+		return err
+	}
+	t := task{ctx: ctx, plan: p, event: Event{Name: p.event, Data: payload}}
+	if reserved {
+		if len(p.subscriptions) > 0 {
+			err = b.accept(t, true)
+		}
+		x.leave(ctx, p, payload)
+		return err
+	}
+	t.post = func(ctx context.Context) error {
+		_, err := b.reserve(ctx, p, true)
+		if err == nil {
+			x.leave(ctx, p, payload)
+		}
+		return err
+	}
+	return b.publishAsync(t)
 }
 
 // unbox returns a typed handler as one of events.
@@ -96,6 +183,17 @@ func convert(event Event, want reflect.Type) (any, error) {
 		return target.Interface(), nil
 	}
 	return fail("")
+}
+
+// unmapped returns handler, with payloads as maps that a queue has kept as they
+// were published, so that each handler has a map of its own.
+func unmapped(handler func(context.Context, Event) error) func(context.Context, Event) error {
+	return func(ctx context.Context, event Event) error {
+		if mapped, ok := event.Data.(asMap); ok {
+			event.Data = writeMap(mapped.payload)
+		}
+		return handler(ctx, event)
+	}
 }
 
 // asMaps returns handler, with the payloads of a topic of type want as maps.

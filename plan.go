@@ -16,8 +16,10 @@ type plan struct {
 	delivery      delivery        // what that and the bus come to
 	subscriptions []*Subscription // of the inline handlers, in their order
 
+	outbox *outbox // for queued subscriptions, or nil
+
 	untyped handlers[Event] // the handlers, for payloads in an Event
-	typed   any             // *handlers[T] when every one takes a T as it is
+	typed   any             // *handlers[T] when every one takes a T as it is, *posting[T] with an outbox
 }
 
 // handlers are those of a plan's subscriptions. They are run by the one loop

@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/typedbus/events/internal/topiclog"
 )
 
 // route is what a bus keeps of one name: who subscribed to it, and the plan
@@ -17,6 +19,13 @@ type route struct {
 	subscriptions []*Subscription // exact ones, in the order in which they run; immutable
 	contract      contract        // of the topic bound to the name, or nil
 	delivery      delivery        // of that topic
+	logs          *logs           // for queued subscriptions, or nil
+}
+
+// logs are the logs of a name, each of which is nil until it is needed.
+type logs struct {
+	typed  typedLog
+	events *topiclog.Log[entry[Event]]
 }
 
 // nameSeed makes the names' hashes differ from one process to the next.

@@ -3,6 +3,7 @@ package events
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/typedbus/events/internal/pattern"
+	"github.com/typedbus/events/internal/topiclog"
 )
 
 // Subscription is a handler on a bus.
@@ -17,23 +19,28 @@ type Subscription struct {
 	// Immutable once the bus has it.
 	bus      *Bus
 	event    string  // the name, or the pattern
-	handler  Handler // with middleware
+	handler  Handler // with middleware; of an inline handler
 	direct   any     // func(context.Context, T) error of a typed handler without middleware
 	typed    bool    // subscribed through a topic
 	function uintptr // entry of the user's function, for its name
-	name     string
 	priority int
 	number   uint64           // in the order of subscription
 	pattern  *pattern.Pattern // nil for a name
-
-	life *lifetime // nil for a subscription that only Unsubscribe ends
+	more     *extras          // nil for most
 }
 
-// lifetime ends a subscription by itself.
-type lifetime struct {
-	claimed atomic.Bool // WithOnce: some publish has it
-	once    bool
-	until   context.Context
+// extras is what few subscriptions have.
+type extras struct {
+	name  string
+	once  bool
+	until context.Context
+
+	claimed atomic.Bool // by the one event of a WithOnce
+
+	open     func(*route) queue          // makes the queue; nil without one
+	queue    queue                       // set while bus.mu is held, before the subscription is seen
+	log      *topiclog.Log[entry[Event]] // of a queued pattern
+	failures atomic.Uint64               // of a queued handler
 
 	// Guarded by bus.mu.
 	stop  func() bool // ends the wait for until
@@ -41,39 +48,83 @@ type lifetime struct {
 }
 
 func newSubscription(b *Bus, event string, function uintptr, chosen *subscriptionOptions) *Subscription {
-	s := &Subscription{bus: b, event: event, function: function, name: chosen.name, priority: chosen.priority}
-	if chosen.once || chosen.until != nil {
-		s.life = &lifetime{once: chosen.once, until: chosen.until}
+	s := &Subscription{bus: b, event: event, function: function, priority: chosen.priority}
+	if chosen.name != "" || chosen.once || chosen.until != nil || chosen.queue.capacity > 0 {
+		s.more = &extras{name: chosen.name, once: chosen.once, until: chosen.until}
 	}
 	return s
 }
 
+// addTo makes the subscription part of bus.
+func (s *Subscription) addTo(bus *Bus, topic *binding) (*Subscription, error) {
+	if err := bus.add(s, topic); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // Name returns the name of the subscription, as errors and logs show it.
 func (s *Subscription) Name() string {
-	if s.name != "" {
-		return s.name
+	if s.more != nil && s.more.name != "" {
+		return s.more.name
 	}
 	// A method value is named after the method with this behind it.
 	return strings.TrimSuffix(runtime.FuncForPC(s.function).Name(), "-fm")
 }
 
+func (s *Subscription) isQueued() bool { return s.more != nil && s.more.open != nil }
+
 // Unsubscribe ends the subscription: no event published from now on reaches
-// the handler. A publish that is under way may still run it. It is safe to
-// call more than once, from any goroutine and from the handler.
+// the handler, and what is queued for it is dropped. A publish that is under
+// way may still run an inline handler. It is safe to call more than once, from
+// any goroutine and from the handler.
 func (s *Subscription) Unsubscribe() {
+	s.leave()
+	if s.isQueued() {
+		s.more.queue.end(true)
+	}
+}
+
+// Drain ends the subscription like Unsubscribe, but has its handler get what is
+// queued, and returns when that has been handled. An inline handler has
+// nothing queued.
+//
+// It returns an error when ctx is done first, while the handler goes on with
+// what is left, and [ErrDeadlock] when called with the context of that very
+// handler, which goes on likewise.
+func (s *Subscription) Drain(ctx context.Context) error {
+	s.leave()
+	if !s.isQueued() {
+		return nil
+	}
+	queue := s.more.queue
+	queue.end(false)
+	if h := handling(ctx); h != nil && h.worker != nil && h.worker.subscription == s {
+		return errorAt("drain", s.Name(), ErrDeadlock)
+	}
+	select {
+	case <-queue.stopped():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("events: drain %q: %d events left: %w", s.Name(), queue.left(), context.Cause(ctx))
+	}
+}
+
+// leave takes the subscription off the bus.
+func (s *Subscription) leave() {
 	s.bus.remove(s)
 	s.unwatch()
 }
 
 // watch has the subscription end with the context of WithUntil.
 func (s *Subscription) watch() {
-	if s.life == nil || s.life.until == nil {
+	if s.more == nil || s.more.until == nil {
 		return
 	}
-	stop := context.AfterFunc(s.life.until, s.Unsubscribe)
+	stop := context.AfterFunc(s.more.until, s.Unsubscribe)
 	s.bus.mu.Lock()
-	s.life.stop = stop
-	ended := s.life.ended
+	s.more.stop = stop
+	ended := s.more.ended
 	s.bus.mu.Unlock()
 	if ended {
 		stop()
@@ -82,12 +133,12 @@ func (s *Subscription) watch() {
 
 // unwatch undoes watch.
 func (s *Subscription) unwatch() {
-	if s.life == nil {
+	if s.more == nil {
 		return
 	}
 	s.bus.mu.Lock()
-	s.life.ended = true
-	stop := s.life.stop
+	s.more.ended = true
+	stop := s.more.stop
 	s.bus.mu.Unlock()
 	if stop != nil {
 		stop()
@@ -118,34 +169,33 @@ func deleteSorted(sorted []*Subscription, s *Subscription) (rest []*Subscription
 
 // takes reports whether the handler is to have another event, which for one
 // with WithOnce is true for one caller only.
-func (l *lifetime) takes() bool {
-	if l.until != nil && l.until.Err() != nil {
+func (m *extras) takes() bool {
+	if m.until != nil && m.until.Err() != nil {
 		return false
 	}
-	return !l.once || l.claimed.CompareAndSwap(false, true)
+	return !m.once || m.claimed.CompareAndSwap(false, true)
 }
 
 // taken ends a WithOnce subscription, unless err says that its handler could
 // not take the event.
 func (s *Subscription) taken(err error) {
-	if !s.life.once {
-		return
+	switch {
+	case !s.more.once:
+	case isUnread(err):
+		s.more.claimed.Store(false)
+	default:
+		s.Unsubscribe()
 	}
-	if isUnread(err) {
-		s.life.claimed.Store(false)
-		return
-	}
-	s.Unsubscribe()
 }
 
 // limited returns handler, limited to the lifetime of s. It is generic to
 // serve typed handlers without boxing.
 func limited[E any](s *Subscription, handler func(context.Context, E) error) func(context.Context, E) error {
-	if s.life == nil {
+	if s.more == nil || !s.more.once && s.more.until == nil {
 		return handler
 	}
 	return func(ctx context.Context, payload E) (err error) {
-		if !s.life.takes() {
+		if !s.more.takes() {
 			return nil
 		}
 		defer func() { s.taken(err) }()

@@ -47,24 +47,30 @@ func (t *Topic[T]) Name() string { return t.name }
 // Publish publishes payload on bus and returns when the inline handlers have
 // run, in the caller's goroutine. Their failures come back joined, each a
 // [*HandlerError]; with [WithFailFast] only the first one does. The context is
-// handed to the handlers and does not keep the event from being delivered.
+// handed to the handlers and does not keep the event from being delivered; a
+// publish that waits for room in a queue gives up when it is done.
 //
-// It returns [ErrClosed] when the bus is closed and [ErrTopicConflict] when
-// the bus knows the topic with another payload type; no handler has got the
+// It returns [ErrClosed] when the bus is closed, [ErrTopicConflict] when the
+// bus knows the topic with another payload type, [ErrFull] when a queue
+// rejects the event, [ErrDeadlock] when it would wait for a handler that waits
+// for it, and the cause of ctx when that ends a wait; no handler has got the
 // event then.
 func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 	if r := t.route.Load(); r != nil && r.bus == bus {
 		if p := r.plan.Load(); p != nil {
-			if typed, ok := p.typed.(*handlers[T]); ok {
-				failed, err := typed.run(ctx, payload)
+			if inline, ok := p.typed.(*handlers[T]); ok {
+				failed, err := inline.run(ctx, payload)
 				if err != nil {
-					return typed.resume(ctx, p, payload, failed, err)
+					return inline.resume(ctx, p, payload, failed, err)
 				}
 				return nil
 			}
+			if posting, ok := p.typed.(*posting[T]); ok {
+				return posting.publish(ctx, bus, p, payload)
+			}
 		}
 	}
-	if bus != nil && t.name != "" && bus.deaf(t.name) {
+	if bus != nil && t.name != "" && t.options.delivery.replay == 0 && bus.deaf(t.name) {
 		return nil
 	}
 	return t.publish(ctx, bus, payload)
@@ -79,11 +85,14 @@ func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
 		}
 		return err
 	}
-	if typed, ok := p.typed.(*handlers[T]); ok {
+	switch typed := p.typed.(type) {
+	case *handlers[T]:
 		if failed, err := typed.run(ctx, payload); err != nil {
 			return typed.resume(ctx, p, payload, failed, err)
 		}
 		return nil
+	case *posting[T]:
+		return typed.publish(ctx, bus, p, payload)
 	}
 	return p.dispatch(ctx, Event{Name: t.name, Data: payload})
 }
@@ -92,13 +101,18 @@ func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
 // in a goroutine of the bus, with the values of ctx and without its
 // cancellation; what they fail with goes to the error handler.
 //
-// It returns [ErrClosed] and [ErrTopicConflict] as Publish does.
+// A queue that is full is waited for in that goroutine too, and if it rejects,
+// PublishAsync returns [ErrFull]. It returns [ErrClosed] and
+// [ErrTopicConflict] as Publish does.
 func (t *Topic[T]) PublishAsync(ctx context.Context, bus *Bus, payload T) error {
 	p, err := t.plan(ctx, bus)
 	if err != nil {
 		return err
 	}
-	return bus.publishAsync(ctx, p, Event{Name: t.name, Data: payload})
+	if p != nil && p.outbox != nil {
+		return p.typed.(*posting[T]).publishAsync(ctx, bus, p, payload)
+	}
+	return bus.publishAsync(task{ctx: ctx, plan: p, event: Event{Name: t.name, Data: payload}})
 }
 
 // Subscribe runs handler for every event of the topic on bus. A typed publish
@@ -112,25 +126,43 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	if handler == nil {
 		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", t.name))
 	}
-	if err := t.check(bus); err != nil {
-		return nil, err
-	}
 	var chosen subscriptionOptions
-	if err := chosen.apply(options); err != nil {
-		return nil, errorAt("subscribe to", t.name, err)
+	if err := t.prepare(bus, &chosen, options, kindHandler); err != nil {
+		return nil, err
 	}
 	s := newSubscription(bus, t.name, functionOf(handler), &chosen)
 	s.typed = true
-	if middleware := bus.around(t.options.middleware, chosen.middleware); len(middleware) == 0 {
-		direct := limited(s, handler)
-		s.direct, s.handler = direct, unbox(direct)
-	} else {
+	direct := limited(s, handler)
+	s.handler = unbox(direct)
+	middleware := bus.around(t.options.middleware, chosen.middleware)
+	switch {
+	case chosen.queue.capacity > 0:
+		if len(middleware) > 0 {
+			s.handler = limited(s, wrap(unbox(handler), middleware))
+			direct = func(ctx context.Context, payload T) error {
+				return s.handler(ctx, Event{Name: t.name, Data: payload})
+			}
+		}
+		s.more.open = func(r *route) queue {
+			return newConsumer(s, logOf[T](r), &chosen.queue, direct)
+		}
+	case len(middleware) > 0:
 		s.handler = limited(s, wrap(unbox(handler), middleware))
+	default:
+		s.direct = direct
 	}
-	if err := bus.add(s, t.binding()); err != nil {
-		return nil, err
+	return s.addTo(bus, t.binding())
+}
+
+// prepare checks what a subscription needs and reads its options.
+func (t *Topic[T]) prepare(bus *Bus, chosen *subscriptionOptions, options []SubscribeOption, kind subscriptionKind) error {
+	if err := t.check(bus); err != nil {
+		return err
 	}
-	return s, nil
+	if err := chosen.apply(options, kind, reflect.TypeFor[T]()); err != nil {
+		return errorAt("subscribe to", t.name, err)
+	}
+	return nil
 }
 
 // plan returns what a publish on bus runs, or nil if nobody listens.

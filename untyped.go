@@ -48,7 +48,8 @@ func (b *Bus) Register(eventName string, handler Handler) {
 
 // Dispatch publishes event and returns when its inline handlers have run, in
 // the caller's goroutine. Failures come back joined, each a [*HandlerError];
-// with [WithFailFast] only the first one does. A closed bus gives [ErrClosed].
+// with [WithFailFast] only the first one does. It returns [ErrClosed],
+// [ErrFull], [ErrDeadlock] and the cause of ctx as [Topic.Publish] does.
 func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 	if b == nil {
 		return errNilBus(event.Name)
@@ -59,6 +60,9 @@ func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 			b.undelivered(ctx, event)
 		}
 		return err
+	}
+	if p.outbox != nil {
+		return p.post(ctx, b, event)
 	}
 	return p.dispatch(ctx, event)
 }
@@ -72,8 +76,12 @@ func (b *Bus) DispatchAsync(ctx context.Context, event Event) {
 		return
 	}
 	p, err := b.planFor(ctx, event.Name)
-	if err == nil {
-		err = b.publishAsync(ctx, p, event)
+	switch {
+	case err != nil:
+	case p != nil && p.outbox != nil:
+		err = p.postAsync(ctx, b, event)
+	default:
+		err = b.publishAsync(task{ctx: ctx, plan: p, event: event})
 	}
 	if err != nil {
 		b.report(ctx, err)

@@ -1,0 +1,308 @@
+// Package topiclog is a bounded log of events that any number of cursors read.
+//
+// An event is appended once, however many cursors there are. A cursor that has
+// one reader is read without a lock; the log writes over an event only when
+// every cursor is past it.
+package topiclog
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// Log is a log of events of type E. Make one with [New].
+type Log[E any] struct {
+	Gate
+
+	ring   atomic.Pointer[[]E] // its length is a power of two, or 0; written under mu
+	tail   uint64              // guarded by mu: all events before are cleared or may be written over
+	retain uint64              // guarded by mu: how many events stay to be replayed
+}
+
+var lastID atomic.Uint64
+
+// New returns an empty log, which counts in active its readers that are not
+// asleep.
+func New[E any](active *atomic.Int64) *Log[E] {
+	l := &Log[E]{}
+	l.ID = lastID.Add(1)
+	l.active = active
+	l.limit, l.dropLimit = unlimited, unlimited
+	l.ring.Store(new([]E))
+	return l
+}
+
+// Retain has the log keep its last n events, or more if it does so already,
+// for cursors to come.
+func (l *Log[E]) Retain(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retain = max(l.retain, uint64(n))
+}
+
+// Append adds an event. The caller holds the lock and knows from [Gate.Full]
+// that there is room. Cursors that drop make theirs.
+func (l *Log[E]) Append(event E) {
+	if len(l.cursors) == 0 && l.retain == 0 {
+		return
+	}
+	if l.head >= l.dropLimit {
+		l.dropOldestLocked()
+	}
+	ring := *l.ring.Load()
+	if l.head-l.tail >= uint64(len(ring)) {
+		ring = l.makeRoomLocked()
+	}
+	ring[l.head&uint64(len(ring)-1)] = event
+	l.head++
+	l.published.Store(l.head)
+	if len(l.asleep) > 0 {
+		l.wakeAllLocked()
+	}
+}
+
+// dropOldestLocked makes room in every cursor that drops.
+func (l *Log[E]) dropOldestLocked() {
+	l.dropLimit = unlimited
+	for _, p := range l.cursors {
+		if p.policy != DropOldest {
+			continue
+		}
+		if unread := l.head - max(p.next, p.start); unread >= p.capacity {
+			excess := l.head - p.next - p.capacity + 1
+			p.next += excess
+			p.gap += excess
+			p.base.Add(excess)
+			p.dropped.Add(excess)
+		}
+		l.dropLimit = min(l.dropLimit, max(p.next, p.start)+p.capacity)
+	}
+}
+
+// makeRoomLocked returns a ring with room for an event, a larger one if need be.
+func (l *Log[E]) makeRoomLocked() []E {
+	l.tail = l.neededLocked()
+	ring := *l.ring.Load()
+	if l.head-l.tail >= uint64(len(ring)) {
+		ring = l.copyLocked(max(8, 2*len(ring)))
+	}
+	return ring
+}
+
+// neededLocked returns the first event that a cursor has before it, or that is
+// retained.
+func (l *Log[E]) neededLocked() uint64 {
+	needed := max(l.tail, l.head-min(l.retain, l.head))
+	for _, p := range l.cursors {
+		needed = min(needed, p.base.Load())
+	}
+	return max(needed, l.tail)
+}
+
+// copyLocked moves the events to a ring of the given length. Readers that have
+// the old one may go on with it: it is not written to any more.
+func (l *Log[E]) copyLocked(length int) []E {
+	old := *l.ring.Load()
+	ring := make([]E, length)
+	for i := l.tail; i < l.head; i++ {
+		ring[i&uint64(length-1)] = old[i&uint64(len(old)-1)]
+	}
+	l.ring.Store(&ring)
+	return ring
+}
+
+// releaseLocked lets go of the events that all cursors have taken.
+func (l *Log[E]) releaseLocked() {
+	ring := *l.ring.Load()
+	var none E
+	for needed := l.neededLocked(); l.tail < needed; l.tail++ {
+		ring[l.tail&uint64(len(ring)-1)] = none
+	}
+}
+
+// Retained returns the events that are kept for cursors to come.
+func (l *Log[E]) Retained() []E {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ring := *l.ring.Load()
+	var events []E
+	for i := max(l.tail, l.head-min(l.retain, l.head)); i < l.head; i++ {
+		events = append(events, ring[i&uint64(len(ring)-1)])
+	}
+	return events
+}
+
+// Cursor reads a log from where it was opened on, and before that what the log
+// retains.
+type Cursor[E any] struct {
+	Position
+	log *Log[E]
+
+	// Of the one reader, or guarded by log.mu if the cursor is shared.
+	next  uint64
+	known uint64 // events before this may be read from ring
+	ring  []E
+
+	final []E // guarded by log.mu: the ring to read from when ended
+}
+
+// Open opens a cursor with readers readers, who share it if that is above 1.
+// Up to capacity events may be before it, and as many as it replays.
+func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &Cursor[E]{log: l}
+	c.Position = Position{
+		Owner: owner, gate: &l.Gate, policy: policy, capacity: uint64(capacity),
+		shared: readers > 1 || policy == DropOldest,
+		start:  l.head, wake: make(chan struct{}, readers),
+	}
+	first := max(l.tail, l.head-min(l.retain, l.head))
+	c.next, c.known = first, first
+	c.Position.first, c.Position.next = first, first
+	c.base.Store(first)
+	l.cursors = append(l.cursors, &c.Position)
+	if policy == DropOldest {
+		l.dropLimit = min(l.dropLimit, c.bound())
+	} else {
+		l.limit = min(l.limit, c.bound())
+	}
+	return c
+}
+
+// Next takes the next event. A cursor that is not shared has one reader.
+func (c *Cursor[E]) Next() (event E, ok bool) {
+	if c.shared {
+		event, _, ok = c.Take(false)
+		return event, ok
+	}
+	if c.next == c.known && !c.refresh() {
+		return event, false
+	}
+	event = c.ring[c.next&uint64(len(c.ring)-1)]
+	c.next++
+	c.base.Store(c.next)
+	if c.waiting.Load() > 0 {
+		c.admit()
+	}
+	return event, true
+}
+
+// refresh looks how far the log has come.
+func (c *Cursor[E]) refresh() bool {
+	if c.ended.Load() {
+		c.log.mu.Lock()
+		c.known, c.ring = c.until, c.final
+		c.log.mu.Unlock()
+	} else {
+		// In this order: the ring has at least what was published before.
+		c.known = c.log.published.Load()
+		c.ring = *c.log.ring.Load()
+		if c.ended.Load() {
+			return c.refresh()
+		}
+	}
+	c.known = max(c.known, c.next)
+	return c.next < c.known
+}
+
+// Take takes the next event of a shared cursor, and how many were dropped
+// before it. One that is held counts against the capacity until it begins.
+func (c *Cursor[E]) Take(hold bool) (event E, dropped uint64, ok bool) {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	p := &c.Position
+	ring, end := *c.log.ring.Load(), c.log.head
+	if c.ended.Load() {
+		ring, end = c.final, p.until
+	}
+	if p.next >= end {
+		return event, 0, false
+	}
+	event = ring[p.next&uint64(len(ring)-1)]
+	p.next++
+	dropped, p.gap = p.gap, 0
+	if hold {
+		p.held++
+	} else {
+		c.moveLocked()
+	}
+	return event, dropped, true
+}
+
+// Begin has an event that is held count no more.
+func (c *Cursor[E]) Begin() {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	c.held--
+	c.moveLocked()
+}
+
+// moveLocked notes that a shared cursor has room for one event more.
+func (c *Cursor[E]) moveLocked() {
+	c.base.Store(c.Position.next - c.held)
+	c.admitLocked(1)
+}
+
+// Sleep reports that the reader has nothing to read, and will wait for
+// [Position.Wake]. It reports false if there is something after all, and
+// ended when there never will be.
+func (c *Cursor[E]) Sleep() (asleep, ended bool) {
+	g := &c.log.Gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := c.next
+	if c.shared {
+		next = c.Position.next
+	}
+	if c.ended.Load() {
+		return false, next >= c.until
+	}
+	if next < g.head {
+		return false, false
+	}
+	g.active.Add(-1)
+	g.asleep = append(g.asleep, &c.Position)
+	c.ring = nil
+	if c.sleeping++; c.sleeping == 1 {
+		if g.resting++; g.resting == len(g.cursors) {
+			c.log.releaseLocked()
+		}
+	}
+	return true, false
+}
+
+// End takes the cursor off the log. Its readers may still take what was
+// published before, unless that is to be dropped, and writers no longer wait
+// for it. It returns how many events the readers had before them.
+func (c *Cursor[E]) End(drop bool) (left uint64) {
+	g := &c.log.Gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := &c.Position
+	if c.ended.Load() {
+		if drop {
+			left, p.until = p.until-min(c.base.Load(), p.until), 0
+			c.final = nil
+		}
+		return left
+	}
+	g.wakeLocked(p)
+	g.cursors = slices.DeleteFunc(g.cursors, func(other *Position) bool { return other == p })
+	left = g.head - c.base.Load()
+	if left > 0 {
+		// A reader may be at it: it keeps the ring, the log goes on in another.
+		c.final = *c.log.ring.Load()
+		c.log.copyLocked(len(c.final))
+	}
+	if p.until = g.head; drop {
+		p.until, c.final = 0, nil
+	}
+	c.ended.Store(true)
+	g.limit, g.dropLimit = 0, 0
+	c.admitLocked(len(p.waiters))
+	if len(g.cursors) == 0 || g.resting == len(g.cursors) {
+		c.log.releaseLocked()
+	}
+	return left
+}

@@ -1,0 +1,88 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync/atomic"
+)
+
+// iterator is a queue whose events a range loop takes.
+type iterator[T any] struct {
+	*consumer[T]
+	used atomic.Bool
+}
+
+// start has nothing to start: the loop brings its own goroutine.
+func (i *iterator[T]) start() {}
+
+// All returns an iterator over the events of the topic on bus, from the call
+// of All on: they queue up until the loop takes them, by default up to 1024,
+// and then hold the publisher up. [WithQueue] and [WithOverflow] change that.
+// The context of each event has its publisher's values.
+//
+// Leaving the loop unsubscribes, and so does the end of ctx. When the bus
+// closes, the loop gets what is queued and ends; Close waits for its body as
+// for a handler. The iterator can be ranged over once, in any goroutine.
+//
+// What Subscribe would return as an error goes to the error handler of the
+// bus, and the iterator is empty.
+func (t *Topic[T]) All(ctx context.Context, bus *Bus, options ...SubscribeOption) iter.Seq2[context.Context, T] {
+	i, err := t.iterate(ctx, bus, options)
+	if err != nil {
+		bus.report(ctx, err)
+		return func(func(context.Context, T) bool) {}
+	}
+	return i.yieldAll
+}
+
+func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOption) (*iterator[T], error) {
+	chosen := subscriptionOptions{queue: queueOptions{capacity: defaultCapacity}}
+	options = append(options[:len(options):len(options)], WithUntil(ctx))
+	if err := t.prepare(bus, &chosen, options, kindAll); err != nil {
+		return nil, err
+	}
+	if chosen.name == "" {
+		chosen.name = fmt.Sprintf("All(%q)", t.name)
+	}
+	s := newSubscription(bus, t.name, 0, &chosen)
+	s.typed = true
+	i := new(iterator[T])
+	s.more.open = func(r *route) queue {
+		i.consumer = newConsumer(s, logOf[T](r), &chosen.queue, nil)
+		return i
+	}
+	_, err := s.addTo(bus, t.binding())
+	return i, err
+}
+
+func (i *iterator[T]) yieldAll(yield func(context.Context, T) bool) {
+	if !i.used.CompareAndSwap(false, true) {
+		return
+	}
+	i.bus.activity.queues.Add(1)
+	defer func() {
+		i.subscription.Unsubscribe()
+		close(i.done)
+		i.bus.activity.queues.Add(-1)
+		i.bus.changed()
+	}()
+	w := i.team[0]
+	var ctx *handlerContext
+	for i.subscription.more.until.Err() == nil {
+		e, ok := i.next(w)
+		if ok {
+			ctx = i.bus.detach(e.ctx, ctx, w)
+			if !yield(ctx, e.payload) {
+				return
+			}
+			continue
+		}
+		ctx = nil
+		runtime.Gosched()
+		if !i.await() {
+			return
+		}
+	}
+}

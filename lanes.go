@@ -1,0 +1,126 @@
+package events
+
+import (
+	"sync"
+)
+
+// ordering keeps events of the same key in order on several lanes: a worker
+// that takes an event whose key another is at leaves it to that one.
+type ordering[E any] struct {
+	key      func(E) string
+	capacity int
+	turn     chan struct{} // whoever has it takes events and asks for their keys
+
+	mu      sync.Mutex
+	fewer   sync.Cond             // of mu: an event has been taken out of waiting
+	waiting map[string][]entry[E] // by the keys that workers are at
+	parked  int                   // events in waiting
+}
+
+func newOrdering[E any](key func(E) string, capacity int) *ordering[E] {
+	o := &ordering[E]{
+		key: key, capacity: capacity,
+		turn:    make(chan struct{}, 1),
+		waiting: make(map[string][]entry[E]),
+	}
+	o.fewer.L = &o.mu
+	o.turn <- struct{}{}
+	return o
+}
+
+// nextInOrder takes the next event of the key that w is at, or else the next
+// one whose key no worker is at.
+func (c *consumer[E]) nextInOrder(w *worker) (e entry[E], ok bool) {
+	if w.hasKey.Load() {
+		if e, ok = c.ordering.nextOf(w.key); ok {
+			c.cursor.Begin()
+			return e, true
+		}
+		w.hasKey.Store(false)
+	}
+	for {
+		e, mine, ok := c.claim(w)
+		if !ok {
+			return e, false
+		}
+		if mine {
+			c.cursor.Begin()
+			return e, true
+		}
+	}
+}
+
+// claim takes one event and either makes its key that of w or leaves it to the
+// worker that is at this key. In between no other worker takes one, and the
+// key is asked for without a lock held.
+func (c *consumer[E]) claim(w *worker) (e entry[E], mine, ok bool) {
+	o := c.ordering
+	<-o.turn
+	defer func() { o.turn <- struct{}{} }()
+	o.awaitFewer()
+	e, dropped, ok := c.cursor.Take(true)
+	if !ok {
+		return e, false, false
+	}
+	c.lost(e, dropped)
+	var key string
+	keyed := false
+	defer func() {
+		if !keyed { // runtime.Goexit
+			c.cursor.Begin()
+		}
+	}()
+	if err := guard(func() { key = o.key(e.payload) }); err != nil {
+		keyed = true
+		c.cursor.Begin()
+		c.failed(c.bus.detach(e.ctx, nil, w), e.payload, err)
+		return e, false, true
+	}
+	keyed = true
+	if !o.claim(key, e) {
+		return e, false, true
+	}
+	w.key = key
+	w.hasKey.Store(true)
+	return e, true, true
+}
+
+// claim reports whether no worker is at key, which now one is. Otherwise it
+// leaves e to the worker that is.
+func (o *ordering[E]) claim(key string, e entry[E]) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	waiting, taken := o.waiting[key]
+	if taken {
+		o.waiting[key] = append(waiting, e)
+		o.parked++
+		return false
+	}
+	o.waiting[key] = nil
+	return true
+}
+
+// nextOf returns the next event of a key, or gives the key up.
+func (o *ordering[E]) nextOf(key string) (e entry[E], ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	waiting := o.waiting[key]
+	if len(waiting) == 0 {
+		delete(o.waiting, key)
+		return e, false
+	}
+	e, waiting[0] = waiting[0], e
+	o.waiting[key] = waiting[1:]
+	o.parked--
+	o.fewer.Signal()
+	return e, true
+}
+
+// awaitFewer waits until another event may be left to a worker.
+func (o *ordering[E]) awaitFewer() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.parked >= o.capacity {
+		o.fewer.Wait()
+	}
+}
