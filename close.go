@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -12,6 +13,7 @@ import (
 // activity counts what Close waits for.
 type activity struct {
 	closing atomic.Int64 // handlers that are inside Close
+	unknown atomic.Int64 // concurrent handlers inside Close of which one cannot tell the event
 	running atomic.Int64 // goroutines
 	queues  atomic.Int64 // goroutines of queues that are not asleep
 	drained atomic.Int64 // events accepted while the bus drains
@@ -79,17 +81,19 @@ func (b *Bus) wait(ctx context.Context, condition func() bool) error {
 // says how many events were left and wraps the cause of ctx.
 //
 // Close may be called from any goroutine and any number of times; every call
-// waits and returns the same. Called by a handler, it waits for all handlers
-// but those that are in Close themselves; it should pass on its context, by
-// which Close knows it when several buses are at work.
+// waits and returns the same. Called by a handler, it does not wait for the
+// event which that handler is at, nor for those of others that are in Close.
+// The handler should pass on its context, by which Close knows it when several
+// buses are at work.
 func (b *Bus) Close(ctx context.Context) error {
 	if b == nil {
-		return errNoBus
+		return errors.New("events: Close: bus is nil")
 	}
 	b.stopAccepting()
-	inside := b.calledByHandler(ctx)
+	caller := b.callingEvent(ctx)
+	inside := caller != nil
 	if inside {
-		defer b.enterClose(ctx)()
+		defer b.enterClose(caller)()
 	}
 	quiet := func() bool {
 		before := b.activity.drained.Load()
@@ -222,24 +226,27 @@ func (b *Bus) admits(ctx context.Context) bool {
 // atWork counts the goroutines of all buses.
 var atWork atomic.Int64
 
-// handlerFrames are the functions below every queued or asynchronous handler.
+// handlerFrames are the functions below every queued or asynchronous handler,
+// and concurrentFrame the one below those that share an event.
 var handlerFrames = []string{
 	"events.(*Bus).runTask",
-	"]).runOneOfTask",
 	"]).serveEach",
 	"]).serveBatches",
 	"]).yieldAll",
 }
 
-// calledByHandler reports whether the caller of Close is a handler for which
-// Close would wait. The context says whose handler it comes from, but not
-// whether that is still at work or has handed the context to another
-// goroutine; the stack says that. For a caller that has passed a context of
-// its own the stack has to do, if no other bus can be meant.
-func (b *Bus) calledByHandler(ctx context.Context) bool {
+const concurrentFrame = "]).runOneOfTask"
+
+// callingEvent returns the count of handlers in Close of the event whose
+// handler has called it, or nil if that is none for which Close would wait.
+// The context says whose handler it comes from, but not whether that is still
+// at work or has handed the context to another goroutine; the stack says that.
+// For a caller that has passed a context of its own the stack has to do, if no
+// other bus can be meant.
+func (b *Bus) callingEvent(ctx context.Context) *atomic.Int64 {
 	h := handling(ctx)
 	if h != nil && h.bus != b || h == nil && atWork.Load() != b.activity.running.Load() {
-		return false
+		return nil
 	}
 	pcs := make([]uintptr, 64)
 	for runtime.Callers(0, pcs) == len(pcs) {
@@ -248,28 +255,32 @@ func (b *Bus) calledByHandler(ctx context.Context) bool {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
 	for {
 		frame, more := frames.Next()
-		if slices.ContainsFunc(handlerFrames, func(name string) bool { return strings.HasSuffix(frame.Function, name) }) {
-			return true
+		concurrent := strings.HasSuffix(frame.Function, concurrentFrame)
+		if concurrent || slices.ContainsFunc(handlerFrames, func(name string) bool { return strings.HasSuffix(frame.Function, name) }) {
+			switch {
+			case h != nil:
+				return &h.inClose
+			case concurrent:
+				return &b.activity.unknown
+			default:
+				return new(atomic.Int64)
+			}
 		}
 		if !more {
-			return false
+			return nil
 		}
 	}
 }
 
 // enterClose has those who wait in Close leave the event out whose handler has
 // called it, until leave is called.
-func (b *Bus) enterClose(ctx context.Context) (leave func()) {
-	inClose := new(atomic.Int64)
-	if h := handling(ctx); h != nil {
-		inClose = &h.inClose
-	}
-	if inClose.Add(1) == 1 {
+func (b *Bus) enterClose(event *atomic.Int64) (leave func()) {
+	if event.Add(1) == 1 {
 		b.activity.closing.Add(1)
 		b.changed()
 	}
 	return func() {
-		if inClose.Add(-1) == 0 {
+		if event.Add(-1) == 0 {
 			b.activity.closing.Add(-1)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"math/big"
 	"reflect"
 	"slices"
 	"strings"
@@ -108,9 +110,13 @@ func isMap(t reflect.Type) bool {
 // one key must name a field, and every value that does must fit it.
 func readMap(target, source reflect.Value, depth int) error {
 	fields := fieldsOf(target.Type())
+	names := make(map[string]bool, len(fields)) // those of fields, and keys read for one in another case
+	for _, f := range fields {
+		names[f.name] = true
+	}
 	read := 0
 	for _, f := range fields {
-		value, found := lookUp(source, f.name, fields)
+		value, found := lookUp(source, f.name, names)
 		if !found {
 			continue
 		}
@@ -130,8 +136,8 @@ func readMap(target, source reflect.Value, depth int) error {
 }
 
 // lookUp finds a key as encoding/json would: as it is, or else in another case
-// that is not the name of another field.
-func lookUp(source reflect.Value, name string, fields []field) (value reflect.Value, found bool) {
+// if that is not taken, which it then is.
+func lookUp(source reflect.Value, name string, taken map[string]bool) (value reflect.Value, found bool) {
 	keyType := source.Type().Key()
 	if value = source.MapIndex(reflect.ValueOf(name).Convert(keyType)); value.IsValid() {
 		return value, true
@@ -139,13 +145,13 @@ func lookUp(source reflect.Value, name string, fields []field) (value reflect.Va
 	key := ""
 	for entries := source.MapRange(); entries.Next(); {
 		candidate := entries.Key().String()
-		if !strings.EqualFold(candidate, name) || found && key < candidate {
-			continue
-		}
-		if !slices.ContainsFunc(fields, func(f field) bool { return f.name == candidate }) {
-			// Of several spellings the first in byte order, for a fixed answer.
+		// Of several spellings the first in byte order, for a fixed answer.
+		if strings.EqualFold(candidate, name) && !taken[candidate] && (!found || candidate < key) {
 			key, value, found = candidate, entries.Value(), true
 		}
+	}
+	if found {
+		taken[key] = true
 	}
 	return value, found
 }
@@ -223,6 +229,12 @@ func fit(target, value reflect.Value, depth int) error {
 	case isMap(target.Type()) && isMap(value.Type()):
 		return fitEntries(target, value, depth)
 
+	case isNumber(to) && isNumber(from):
+		if !fitNumber(target, value) {
+			return fmt.Errorf("%w: %v is out of its range", misfit, value)
+		}
+		return nil
+
 	case isSingle(to) && (isSingle(from) || from == reflect.Struct):
 		return fitByJSON(target, value, misfit)
 	}
@@ -250,6 +262,46 @@ func fitEntries(target, value reflect.Value, depth int) error {
 	}
 	target.Set(entries)
 	return nil
+}
+
+func isNumber(kind reflect.Kind) bool {
+	return kind >= reflect.Int && kind <= reflect.Float64
+}
+
+// fitNumber sets target to the same number, if it can be that.
+func fitNumber(target, value reflect.Value) bool {
+	number := new(big.Float)
+	switch {
+	case value.CanInt():
+		number.SetInt64(value.Int())
+	case value.CanUint():
+		number.SetUint64(value.Uint())
+	case math.IsNaN(value.Float()):
+		return false
+	default:
+		number.SetFloat64(value.Float())
+	}
+	switch {
+	case target.CanInt():
+		n, accuracy := number.Int64()
+		if !number.IsInt() || accuracy != big.Exact || target.OverflowInt(n) {
+			return false
+		}
+		target.SetInt(n)
+	case target.CanUint():
+		n, accuracy := number.Uint64()
+		if !number.IsInt() || accuracy != big.Exact || target.OverflowUint(n) {
+			return false
+		}
+		target.SetUint(n)
+	default:
+		n, _ := number.Float64() // as near as a float comes, as in Go
+		if target.OverflowFloat(n) {
+			return false
+		}
+		target.SetFloat(n)
+	}
+	return true
 }
 
 // isSingle reports whether JSON has one token for values of the kind.

@@ -12,7 +12,7 @@ import (
 // Middleware wraps a handler in another. It may look at the event or hand on a
 // changed one, call next once, several times or not at all, and change what
 // the handler returns. It is called when the subscription is made, the handler
-// that it returns for every event.
+// that it returns for every event; subscribing panics if that is nil.
 type Middleware func(next Handler) Handler
 
 // wrap returns handler within middleware, the first one outermost. A panic of

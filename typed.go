@@ -133,7 +133,7 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	s := newSubscription(bus, t.name, functionOf(handler), &chosen)
 	s.typed = true
 	direct := limited(s, handler)
-	s.handler = unbox(direct)
+	s.handler = limited(s, unbox(handler))
 	middleware := bus.around(t.options.middleware, chosen.middleware)
 	switch {
 	case chosen.queue.capacity > 0:

@@ -1,0 +1,127 @@
+package events_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/typedbus/events"
+)
+
+// large does not fit an interface's word, so that boxing it would show.
+type large struct{ a, b, c, d int }
+
+// TestAllocations keeps the hot paths free of allocations.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	ctx := context.Background()
+	ran := 0
+	typed := func(context.Context, large) error { ran++; return nil }
+	untyped := func(context.Context, events.Event) error { ran++; return nil }
+
+	for _, handlers := range []int{1, 10} {
+		t.Run("typed publish, handlers "+strconv.Itoa(handlers), func(t *testing.T) {
+			bus, topic := events.New(), events.NewTopic[large]("a.b")
+			for range handlers {
+				handle(t, bus, topic, typed)
+			}
+			allocates(t, 0, handlers, &ran, func() error { return topic.Publish(ctx, bus, large{}) })
+		})
+
+		t.Run("typed publish beside topics and names, handlers "+strconv.Itoa(handlers), func(t *testing.T) {
+			bus, topic := events.New(), events.NewTopic[large]("a.b")
+			subscribe(t, bus, "other.*", untyped)
+			bus.Register("c", untyped)
+			for range handlers {
+				handle(t, bus, topic, typed, events.WithPriority(1), events.WithName("x"), events.WithUntil(ctx))
+			}
+			allocates(t, 0, handlers, &ran, func() error { return topic.Publish(ctx, bus, large{}) })
+		})
+
+		var boxed any = large{}
+		t.Run("Dispatch, handlers "+strconv.Itoa(handlers), func(t *testing.T) {
+			for _, bus := range []*events.Bus{events.New(), events.NewEventDispatcher()} {
+				for range handlers {
+					bus.Register("a.b", untyped)
+				}
+				allocates(t, 0, handlers, &ran, func() error { return bus.Dispatch(ctx, events.Event{Name: "a.b", Data: boxed}) })
+			}
+		})
+
+		t.Run("Dispatch to typed handlers, "+strconv.Itoa(handlers), func(t *testing.T) {
+			bus, topic := events.New(), events.NewTopic[large]("a.b")
+			for range handlers {
+				handle(t, bus, topic, typed)
+			}
+			allocates(t, 0, handlers, &ran, func() error { return bus.Dispatch(ctx, events.Event{Name: "a.b", Data: boxed}) })
+		})
+
+		t.Run("Dispatch to patterns, "+strconv.Itoa(handlers), func(t *testing.T) {
+			bus := events.New()
+			for range handlers {
+				subscribe(t, bus, "a.*", untyped)
+			}
+			allocates(t, 0, handlers, &ran, func() error { return bus.Dispatch(ctx, events.Event{Name: "a.b", Data: boxed}) })
+		})
+
+		t.Run("typed publish to untyped handlers boxes once, "+strconv.Itoa(handlers), func(t *testing.T) {
+			bus, topic := events.New(), events.NewTopic[large]("a.b")
+			for range handlers {
+				subscribe(t, bus, "a.b", untyped)
+			}
+			require.NoError(t, topic.Publish(ctx, bus, large{}))
+			allocates(t, 1, handlers, &ran, func() error { return topic.Publish(ctx, bus, large{a: 1}) })
+		})
+	}
+
+	t.Run("nobody listens", func(t *testing.T) {
+		bus, topic := events.New(), events.NewTopic[large]("a.b")
+		var boxed any = large{}
+		bus.Register("other", untyped)
+		allocates(t, 0, 0, &ran, func() error { return bus.Dispatch(ctx, events.Event{Name: "a.b", Data: boxed}) })
+		allocates(t, 0, 0, &ran, func() error { return topic.Publish(ctx, bus, large{}) })
+		subscribe(t, bus, "other.*", untyped)
+		allocates(t, 0, 0, &ran, func() error { return bus.Dispatch(ctx, events.Event{Name: "a.b", Data: boxed}) })
+		allocates(t, 0, 0, &ran, func() error { return topic.Publish(ctx, bus, large{}) })
+		handle(t, bus, topic, typed).Unsubscribe()
+		allocates(t, 0, 0, &ran, func() error { return topic.Publish(ctx, bus, large{}) })
+	})
+
+	t.Run("HasHandlers", func(t *testing.T) {
+		bus := events.New()
+		bus.Register("a.b", untyped)
+		subscribe(t, bus, "c.*", untyped)
+		allocates(t, 0, 0, &ran, func() error {
+			_ = bus.HasHandlers("a.b") && bus.HasHandlers("c.d") && bus.HasHandlers("nobody")
+			return nil
+		})
+	})
+
+	t.Run("middleware", func(t *testing.T) {
+		pass := func(next events.Handler) events.Handler {
+			return func(ctx context.Context, e events.Event) error { return next(ctx, e) }
+		}
+		bus := events.New(events.WithMiddleware(pass))
+		subscribe(t, bus, "a.b", untyped, events.WithMiddleware(pass, pass))
+		allocates(t, 0, 1, &ran, func() error { return bus.Dispatch(ctx, named("a.b")) })
+	})
+}
+
+// allocates checks what one publish allocates, and that each runs handlers.
+func allocates(t *testing.T, most float64, handlers int, ran *int, publish func() error) {
+	t.Helper()
+	*ran = 0
+	const runs = 100
+	var failed error
+	got := testing.AllocsPerRun(runs, func() {
+		if err := publish(); err != nil {
+			failed = err
+		}
+	})
+	require.NoError(t, failed)
+	require.Equal(t, (runs+1)*handlers, *ran)
+	require.LessOrEqual(t, got, most)
+}
