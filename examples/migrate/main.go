@@ -16,6 +16,7 @@ import (
 	"os"
 
 	"github.com/typedbus/events/examples/migrate/after"
+	//eventsvet:ignore conflict each state has a bus of its own
 	"github.com/typedbus/events/examples/migrate/before"
 	"github.com/typedbus/events/examples/migrate/halfway"
 )

@@ -29,7 +29,9 @@ func (b *letterBox) resend(ctx context.Context, bus *events.Bus) error {
 	letters := b.kept
 	b.kept = nil
 	for i, event := range letters {
-		b.log.Printf("again %s", event.Data.(Parcel).ID)
+		if parcel, ok := event.Data.(Parcel); ok {
+			b.log.Printf("again %s", parcel.ID)
+		}
 		if err := bus.Dispatch(ctx, event); err != nil {
 			b.kept = append(b.kept, letters[i:]...)
 			return err

@@ -1,5 +1,7 @@
 // Package halfway is the account service on the way to types: each event moves
 // by itself, and so does each handler of it.
+//
+//eventsvet:ignore untyped half of it is still on maps
 package halfway
 
 import (

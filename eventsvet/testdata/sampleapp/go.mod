@@ -1,0 +1,3 @@
+module neonex
+
+go 1.26.0

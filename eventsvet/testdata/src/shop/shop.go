@@ -1,0 +1,7 @@
+package shop
+
+import "github.com/typedbus/events"
+
+type Invoice struct{ Number int }
+
+var InvoicePaid = events.NewTopic[Invoice]("invoice.paid")
