@@ -18,6 +18,7 @@ type batcher[T any] struct {
 
 // serveBatches is the serve of a consumer whose events go out in batches.
 func (b *batcher[T]) serveBatches(w *worker) (again bool) {
+	var e entry[T]
 	var batch []T
 	var expired <-chan time.Time
 	var timer *time.Timer
@@ -37,7 +38,7 @@ func (b *batcher[T]) serveBatches(w *worker) (again bool) {
 	}()
 	for {
 		more, ended := true, false
-		if e, ok := b.next(w); ok {
+		if b.next(w, &e) {
 			if batch = append(batch, e.payload); len(batch) == 1 {
 				timer = time.NewTimer(b.wait)
 				expired = timer.C

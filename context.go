@@ -11,6 +11,7 @@ import (
 type handlerContext struct {
 	context.Context // of the bus; cancelled when Close runs out of time
 	publisher       context.Context
+	comparable      bool // publisher may be compared
 	bus             *Bus
 	worker          *worker      // of a queued handler
 	inClose         atomic.Int64 // handlers with this context that are in Close
@@ -34,16 +35,13 @@ func (c *handlerContext) Value(key any) any {
 // last if that was made for the same publisher's context.
 func (b *Bus) detach(publisher context.Context, last *handlerContext, w *worker) *handlerContext {
 	publisher = orBackground(publisher)
-	if last != nil && sameContext(last.publisher, publisher) {
+	if last != nil && last.comparable && last.publisher == publisher {
 		return last
 	}
-	return &handlerContext{Context: b.lifetime().Context, publisher: publisher, bus: b, worker: w}
-}
-
-// sameContext compares contexts of which neither can make a comparison panic.
-func sameContext(a, b context.Context) bool {
-	t := reflect.TypeOf(a)
-	return t == reflect.TypeOf(b) && (t.Kind() == reflect.Pointer || t.Size() == 0) && a == b
+	// Two contexts of such a type compare without a panic.
+	t := reflect.TypeOf(publisher)
+	comparable := t.Kind() == reflect.Pointer || t.Size() == 0
+	return &handlerContext{Context: b.lifetime().Context, publisher: publisher, comparable: comparable, bus: b, worker: w}
 }
 
 // lifeContext is the context that all queued and asynchronous handlers of a

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -409,6 +410,46 @@ func TestCloseDrains(t *testing.T) {
 			require.EqualValues(t, 3, returned.Load())
 			mustClose(t, bus)
 		})
+	})
+
+	t.Run("accepted and handled, or refused", func(t *testing.T) {
+		// With real goroutines, since the moment of Close is what matters.
+		for round := range 50 {
+			bus := events.New()
+			topic := events.NewTopic[int]("a")
+			var accepted, handled atomic.Int64
+			handle(t, bus, topic, func(ctx context.Context, depth int) error {
+				handled.Add(1)
+				if depth == 0 {
+					return nil
+				}
+				accepted.Add(1)
+				return topic.PublishAsync(ctx, bus, depth-1)
+			})
+			var publishers sync.WaitGroup
+			for range 3 {
+				publishers.Go(func() {
+					for range 200 {
+						err := topic.PublishAsync(context.Background(), bus, 2)
+						if errors.Is(err, events.ErrClosed) {
+							return
+						}
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						accepted.Add(1)
+					}
+				})
+			}
+			for range round {
+				runtime.Gosched()
+			}
+			require.NoError(t, bus.Close(context.Background()))
+			done := handled.Load()
+			publishers.Wait()
+			require.Equal(t, accepted.Load(), done)
+		}
 	})
 
 	t.Run("subscriptions may end afterwards", func(t *testing.T) {

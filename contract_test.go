@@ -63,6 +63,31 @@ func TestSnapshot(t *testing.T) {
 		require.Empty(t, j.take())
 	})
 
+	t.Run("what comes and goes between publishes", func(t *testing.T) {
+		for _, order := range [][]string{{"a.b", "a.*", ">"}, {"a.*", "a.b", ">"}, {">", "a.*", "a.b"}} {
+			var j journal
+			bus := events.New()
+			topic := events.NewTopic[account]("a.b")
+			publish := func(want ...string) {
+				t.Helper()
+				require.NoError(t, bus.Dispatch(t.Context(), named("a.b")))
+				require.ElementsMatch(t, want, j.take())
+				require.NoError(t, topic.Publish(t.Context(), bus, ada))
+				require.ElementsMatch(t, want, j.take())
+			}
+			publish()
+			subscriptions := make([]*events.Subscription, len(order))
+			for i, name := range order {
+				subscriptions[i] = subscribe(t, bus, name, j.noting(name))
+				publish(order[:i+1]...)
+			}
+			for i, s := range subscriptions {
+				s.Unsubscribe()
+				publish(order[i+1:]...)
+			}
+		}
+	})
+
 	t.Run("WithUntil and WithOnce are stricter", func(t *testing.T) {
 		var j journal
 		bus := events.New()
@@ -284,6 +309,22 @@ func TestEveryHandlerRuns(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "github.com/typedbus/events_test.refuse", failure.Handler)
 	})
+}
+
+func TestManyNamesOfPatterns(t *testing.T) {
+	// More than a bus remembers the handlers of.
+	bus := events.New()
+	for _, side := range []string{"left", "right"} {
+		subscribe(t, bus, side+".*", new(journal).noting("", errors.New(side)))
+	}
+	for range 2 {
+		for i := range 2000 {
+			for _, side := range []string{"left", "right"} {
+				name := side + "." + strconv.Itoa(i)
+				require.EqualError(t, bus.Dispatch(t.Context(), named(name)), "handler failed for event "+name+": "+side)
+			}
+		}
+	}
 }
 
 func refuse(context.Context, account) error { return errBoom }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"runtime"
 	"sync/atomic"
 )
 
@@ -69,18 +68,17 @@ func (i *iterator[T]) yieldAll(yield func(context.Context, T) bool) {
 		i.bus.changed()
 	}()
 	w := i.team[0]
+	var e entry[T]
 	var ctx *handlerContext
 	for i.subscription.more.until.Err() == nil {
-		e, ok := i.next(w)
-		if ok {
+		if i.next(w, &e) {
 			ctx = i.bus.detach(e.ctx, ctx, w)
 			if !yield(ctx, e.payload) {
 				return
 			}
 			continue
 		}
-		ctx = nil
-		runtime.Gosched()
+		ctx, e = nil, entry[T]{}
 		if !i.await() {
 			return
 		}

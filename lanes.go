@@ -30,22 +30,21 @@ func newOrdering[E any](key func(E) string, capacity int) *ordering[E] {
 
 // nextInOrder takes the next event of the key that w is at, or else the next
 // one whose key no worker is at.
-func (c *consumer[E]) nextInOrder(w *worker) (e entry[E], ok bool) {
+func (c *consumer[E]) nextInOrder(w *worker, e *entry[E]) bool {
 	if w.hasKey.Load() {
-		if e, ok = c.ordering.nextOf(w.key); ok {
+		if c.ordering.nextOf(w.key, e) {
 			c.cursor.Begin()
-			return e, true
+			return true
 		}
 		w.hasKey.Store(false)
 	}
 	for {
-		e, mine, ok := c.claim(w)
-		if !ok {
-			return e, false
-		}
+		mine, ok := c.claim(w, e)
 		if mine {
 			c.cursor.Begin()
-			return e, true
+		}
+		if mine || !ok {
+			return ok
 		}
 	}
 }
@@ -53,36 +52,37 @@ func (c *consumer[E]) nextInOrder(w *worker) (e entry[E], ok bool) {
 // claim takes one event and either makes its key that of w or leaves it to the
 // worker that is at this key. In between no other worker takes one, and the
 // key is asked for without a lock held.
-func (c *consumer[E]) claim(w *worker) (e entry[E], mine, ok bool) {
+func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 	o := c.ordering
 	<-o.turn
 	defer func() { o.turn <- struct{}{} }()
 	o.awaitFewer()
-	e, dropped, ok := c.cursor.Take(true)
+	dropped, ok := c.cursor.Take(e, true)
 	if !ok {
-		return e, false, false
+		return false, false
 	}
 	c.lost(e, dropped)
 	var key string
-	keyed := false
+	asked := false
 	defer func() {
-		if !keyed { // runtime.Goexit
+		if !asked { // runtime.Goexit
 			c.cursor.Begin()
+			c.failed(c.bus.detach(e.ctx, nil, w), e.payload, errGoexit)
 		}
 	}()
-	if err := guard(func() { key = o.key(e.payload) }); err != nil {
-		keyed = true
+	err := guard(func() { key = o.key(e.payload) })
+	asked = true
+	if err != nil {
 		c.cursor.Begin()
 		c.failed(c.bus.detach(e.ctx, nil, w), e.payload, err)
-		return e, false, true
+		return false, true
 	}
-	keyed = true
-	if !o.claim(key, e) {
-		return e, false, true
+	if !o.claim(key, *e) {
+		return false, true
 	}
 	w.key = key
 	w.hasKey.Store(true)
-	return e, true, true
+	return true, true
 }
 
 // claim reports whether no worker is at key, which now one is. Otherwise it
@@ -100,20 +100,21 @@ func (o *ordering[E]) claim(key string, e entry[E]) bool {
 	return true
 }
 
-// nextOf returns the next event of a key, or gives the key up.
-func (o *ordering[E]) nextOf(key string) (e entry[E], ok bool) {
+// nextOf takes the next event of a key into e, or gives the key up.
+func (o *ordering[E]) nextOf(key string, e *entry[E]) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	waiting := o.waiting[key]
 	if len(waiting) == 0 {
 		delete(o.waiting, key)
-		return e, false
+		return false
 	}
-	e, waiting[0] = waiting[0], e
+	*e = waiting[0]
+	waiting[0] = entry[E]{}
 	o.waiting[key] = waiting[1:]
 	o.parked--
 	o.fewer.Signal()
-	return e, true
+	return true
 }
 
 // awaitFewer waits until another event may be left to a worker.

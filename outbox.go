@@ -135,6 +135,17 @@ type asMap struct{ payload any }
 // reserve locks the outbox of p with room for one event, for which it waits as
 // long as ctx allows if wait is set; if not, it reports false.
 func (b *Bus) reserve(ctx context.Context, p *plan, wait bool) (reserved bool, err error) {
+	if gates := p.outbox.gates; len(gates) == 1 {
+		gates[0].Lock()
+		if gates[0].Full() == nil && b.state.Load() == open {
+			return true, nil
+		}
+		gates[0].Unlock()
+	}
+	return b.reserveSlowly(ctx, p, wait)
+}
+
+func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved bool, err error) {
 	var admitted bool
 	for yields := 0; ; {
 		p.outbox.lock()

@@ -125,12 +125,11 @@ func (c *consumer[E]) serveEach(w *worker) (again bool) {
 		}
 	}()
 	for {
-		var ok bool
-		if e, ok = c.next(w); !ok {
+		if !c.next(w, &e) {
+			ctx, e = nil, entry[E]{} // lets go of what the handler had
 			if !c.await() {
 				return false
 			}
-			ctx = nil // lets go of what the publisher's context has
 			continue
 		}
 		ctx = c.bus.detach(e.ctx, ctx, w)
@@ -144,20 +143,20 @@ func (c *consumer[E]) serveEach(w *worker) (again bool) {
 }
 
 // next takes the next event that is for w.
-func (c *consumer[E]) next(w *worker) (e entry[E], ok bool) {
+func (c *consumer[E]) next(w *worker, e *entry[E]) bool {
 	if c.ordering != nil {
-		return c.nextInOrder(w)
+		return c.nextInOrder(w, e)
 	}
 	if c.cursor.Policy() != topiclog.DropOldest {
-		return c.cursor.Next()
+		return c.cursor.Next(e)
 	}
-	e, dropped, ok := c.cursor.Take(false)
+	dropped, ok := c.cursor.Take(e, false)
 	c.lost(e, dropped)
-	return e, ok
+	return ok
 }
 
 // lost reports events that were dropped before e.
-func (c *consumer[E]) lost(e entry[E], dropped uint64) {
+func (c *consumer[E]) lost(e *entry[E], dropped uint64) {
 	if dropped > 0 {
 		ctx := c.bus.detach(e.ctx, nil, nil)
 		c.bus.report(ctx, &OverflowError{Event: eventOf(c.subscription, e.payload), Handler: c.subscription.Name(), Dropped: dropped})

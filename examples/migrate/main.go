@@ -16,8 +16,8 @@ import (
 	"os"
 
 	"github.com/typedbus/events/examples/migrate/after"
-	//eventsvet:ignore conflict each state has a bus of its own
 	"github.com/typedbus/events/examples/migrate/before"
+	//eventsvet:ignore conflict each state has a bus of its own
 	"github.com/typedbus/events/examples/migrate/halfway"
 )
 

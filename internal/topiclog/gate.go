@@ -32,7 +32,9 @@ type Gate struct {
 	asleep    []*Position // one for each reader asleep
 	resting   int         // cursors with a reader asleep, which have nothing to read
 
+	_         [64]byte      // readers look below while writers write above
 	published atomic.Uint64 // head, for readers without the lock
+	_         [56]byte
 }
 
 // Position is the part of a cursor that does not depend on the type of events.
@@ -45,10 +47,6 @@ type Position struct {
 	capacity uint64
 	first    uint64 // where the cursor began, with what it replays
 	start    uint64 // where it was opened
-
-	// base is behind the last event that no longer counts against capacity:
-	// for a cursor that is not shared, where its reader goes on.
-	base atomic.Uint64
 
 	waiting atomic.Int32 // len(waiters)
 	ended   atomic.Bool  // nothing comes behind until
@@ -63,6 +61,11 @@ type Position struct {
 	waiters  []chan struct{}
 
 	wake chan struct{} // a token for each reader woken
+
+	// base is behind the last event that no longer counts against capacity:
+	// for a cursor that is not shared, where its reader goes on.
+	_    [64]byte // it is written for every event
+	base atomic.Uint64
 }
 
 const unlimited = ^uint64(0)
@@ -79,6 +82,10 @@ func (g *Gate) Full() *Position {
 	if g.head < g.limit {
 		return nil
 	}
+	return g.findFull()
+}
+
+func (g *Gate) findFull() *Position {
 	var full *Position
 	g.limit = unlimited
 	for _, p := range g.cursors {

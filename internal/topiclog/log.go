@@ -170,22 +170,23 @@ func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E
 	return c
 }
 
-// Next takes the next event. A cursor that is not shared has one reader.
-func (c *Cursor[E]) Next() (event E, ok bool) {
+// Next takes the next event into event. A cursor that is not shared has one
+// reader, who needs no lock.
+func (c *Cursor[E]) Next(event *E) bool {
 	if c.shared {
-		event, _, ok = c.Take(false)
-		return event, ok
+		_, ok := c.Take(event, false)
+		return ok
 	}
 	if c.next == c.known && !c.refresh() {
-		return event, false
+		return false
 	}
-	event = c.ring[c.next&uint64(len(c.ring)-1)]
+	*event = c.ring[c.next&uint64(len(c.ring)-1)]
 	c.next++
 	c.base.Store(c.next)
 	if c.waiting.Load() > 0 {
 		c.admit()
 	}
-	return event, true
+	return true
 }
 
 // refresh looks how far the log has come.
@@ -206,9 +207,9 @@ func (c *Cursor[E]) refresh() bool {
 	return c.next < c.known
 }
 
-// Take takes the next event of a shared cursor, and how many were dropped
-// before it. One that is held counts against the capacity until it begins.
-func (c *Cursor[E]) Take(hold bool) (event E, dropped uint64, ok bool) {
+// Take takes the next event of a shared cursor into event, and says how many
+// were dropped before it. One that is held counts against the capacity until it begins.
+func (c *Cursor[E]) Take(event *E, hold bool) (dropped uint64, ok bool) {
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
 	p := &c.Position
@@ -217,9 +218,9 @@ func (c *Cursor[E]) Take(hold bool) (event E, dropped uint64, ok bool) {
 		ring, end = c.final, p.until
 	}
 	if p.next >= end {
-		return event, 0, false
+		return 0, false
 	}
-	event = ring[p.next&uint64(len(ring)-1)]
+	*event = ring[p.next&uint64(len(ring)-1)]
 	p.next++
 	dropped, p.gap = p.gap, 0
 	if hold {
@@ -227,7 +228,7 @@ func (c *Cursor[E]) Take(hold bool) (event E, dropped uint64, ok bool) {
 	} else {
 		c.moveLocked()
 	}
-	return event, dropped, true
+	return dropped, true
 }
 
 // Begin has an event that is held count no more.
