@@ -148,7 +148,7 @@ func (b *Bus) runTask(t task, last *handlerContext) (ctx *handlerContext) {
 	case t.plan == nil:
 		b.undelivered(ctx, t.event)
 	case t.plan.delivery.concurrency > 1:
-		if err, _ := t.plan.untyped.fanOut(ctx, t.plan, t.event); err != nil {
+		if _, err := t.plan.untyped.fanOut(ctx, t.plan, t.event); err != nil {
 			b.report(ctx, err)
 		}
 	default:

@@ -46,7 +46,7 @@ func (b *batcher[T]) serveBatches(w *worker) (again bool) {
 			b.collected.Store(int64(len(batch)))
 		} else if len(batch) > 0 {
 			more, ended = b.awaitMore(expired)
-		} else if !b.await() {
+		} else if !b.await(w, 0) {
 			return false
 		}
 		if len(batch) == b.max || !more {

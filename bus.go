@@ -148,7 +148,7 @@ func (b *Bus) insert(s *Subscription, topic *binding) error {
 			s.more.queue = s.more.open(nil)
 			s.more.queue.start()
 		}
-		b.setPatternsLocked(insertSorted(b.patternsLocked(), s), s.pattern)
+		b.setPatternsLocked(insertSorted(slices.Clone(b.patternsLocked()), s), s.pattern)
 		return nil
 	}
 	r := b.routeLocked(s.event)
@@ -162,6 +162,7 @@ func (b *Bus) insert(s *Subscription, topic *binding) error {
 		s.more.queue = s.more.open(r)
 		s.more.queue.start()
 	}
+	r.ownLocked()
 	r.subscriptions = insertSorted(r.subscriptions, s)
 	r.plan.Store(nil)
 	return nil
@@ -172,7 +173,7 @@ func (b *Bus) remove(s *Subscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if s.pattern != nil {
-		if rest, found := deleteSorted(b.patternsLocked(), s); found {
+		if rest, found := deleteSorted(slices.Clone(b.patternsLocked()), s); found {
 			b.setPatternsLocked(rest, s.pattern)
 		}
 		return
@@ -181,6 +182,7 @@ func (b *Bus) remove(s *Subscription) {
 	if r == nil {
 		return
 	}
+	r.ownLocked()
 	if rest, found := deleteSorted(r.subscriptions, s); found {
 		r.subscriptions = rest
 		r.plan.Store(nil)
@@ -198,6 +200,14 @@ func (b *Bus) routeLocked(name string) *route {
 		b.routes.put(r)
 	}
 	return r
+}
+
+// ownLocked copies the subscriptions if a plan shares them.
+func (r *route) ownLocked() {
+	if r.shared {
+		r.subscriptions = slices.Clone(r.subscriptions)
+		r.shared = false
+	}
 }
 
 // retireLocked forgets a route, so that memory follows the subscriptions.

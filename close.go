@@ -197,11 +197,16 @@ func (b *Bus) finish() {
 	b.mu.Lock()
 	b.state.Store(closed)
 	subscriptions := b.subscriptionsLocked()
+	abandoned := b.result != nil
 	b.mu.Unlock()
 	for _, s := range subscriptions {
 		s.unwatch()
-		if s.isQueued() {
-			s.more.queue.end(true)
+		if !s.isQueued() {
+			continue
+		}
+		if left := s.more.queue.end(true); left > 0 && !abandoned {
+			// Those of an iterator that nobody has ranged over.
+			b.report(context.Background(), &OverflowError{Event: s.event, Handler: s.Name(), Dropped: left})
 		}
 	}
 	if life := b.life.Load(); life != nil {

@@ -109,7 +109,7 @@ func (b *Bus) planByPatterns(ctx context.Context, name string, topic *binding) (
 	}
 	slot := &patterns.plans[maphash.String(nameSeed, name)%uint64(len(patterns.plans))]
 	p := slot.Load()
-	if p == nil || p.event != name || p.declared != declared || declared.mapPayload {
+	if p == nil || p.event != name || p.declared != declared || bound != nil && p.payload != bound.payloadType() {
 		p = newPlan(b, nil, name, bound, declared, patterns.heardBy(name))
 		slot.Store(p)
 	}
@@ -131,16 +131,17 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 		b.mu.Unlock()
 		return b.compile(ctx, name, topic)
 	}
-	defer b.mu.Unlock()
 	r := b.routes.get(name)
 	if r == nil && topic != nil && topic.delivery.replay > 0 {
 		r = b.routeLocked(name)
 	}
 	if r == nil {
 		// Retired since the caller looked.
+		b.mu.Unlock()
 		p, err := b.planByPatterns(ctx, name, topic)
 		return p, nil, err
 	}
+	defer b.mu.Unlock()
 	if topic != nil {
 		if err := r.bindLocked(topic); err != nil {
 			return nil, nil, err
@@ -148,6 +149,7 @@ func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, 
 	}
 	p := r.plan.Load()
 	if p == nil {
+		r.shared = true
 		p = newPlan(b, r, name, r.contract, r.delivery, merge(r.subscriptions, b.patterns.Load().heardBy(name)))
 		// A bus that closes has no plans, which is how publishes learn of it.
 		if b.state.Load() == open {

@@ -34,10 +34,11 @@
 //
 // # Snapshot
 //
-// A publish runs the handlers that are subscribed at the moment it is called,
-// and no others. What subscribes or unsubscribes while it runs changes the
-// publishes that begin after that. For an asynchronous publish the moment is
-// the call, not the time at which its handlers get to run.
+// A publish runs the handlers that are subscribed at the moment it is called.
+// What subscribes or unsubscribes while it runs changes the publishes that
+// begin after that. For an asynchronous publish the moment is the call, not the
+// time at which its handlers get to run. While a publish waits for room in a
+// queue, a queued handler that subscribes may get the event, too.
 //
 // In other words, a handler that subscribes another does not cause it to see
 // the event at hand. Two options are stricter: a handler with [WithOnce] runs
@@ -105,10 +106,10 @@
 //
 // A queue holds as many events as [WithQueue] says. What a publish does about a
 // full one is the subscription's choice. With [Block], the default, it waits for
-// space for as long as its context lasts. With [Reject] it returns [ErrFull],
-// and no handler of any kind has got the event. With [DropOldest] that
-// subscription loses its oldest event, and only that subscription: the loss is
-// counted, and each gap is reported as one [*OverflowError].
+// room for as long as its context lasts. With [Reject] it returns [ErrFull].
+// With [DropOldest] that subscription, and no other, loses its oldest event: the
+// loss is counted, and each gap is reported as one [*OverflowError]. A publish
+// that is refused or gives up has reached no handler of any kind.
 //
 // Less formally: what does not fit is waited for, refused or reported, and
 // never lost in silence.
@@ -160,7 +161,8 @@
 //
 // # Memory follows subscriptions
 //
-// What a bus keeps is in proportion to its subscriptions. Publishing names that
+// What a bus keeps is in proportion to its subscriptions, to the events that they
+// have not handled, and to what [WithReplay] asks for. Publishing names that
 // nobody subscribed to leaves nothing behind, however many there are, and even
 // when patterns hear them.
 package events

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -276,19 +277,21 @@ func TestDropInGlobals(t *testing.T) {
 	require.Same(t, previous, events.Default(), "made once")
 
 	// The one in place before SetDefault is a dispatcher of the old kind.
+	// The name is new each time, for -count.
 	var j journal
-	events.Register("dropin.first", j.noting("1", errBoom))
-	events.Register("dropin.first", j.noting("2"))
-	require.True(t, events.HasHandlers("dropin.first"))
-	err := events.Dispatch(t.Context(), named("dropin.first"))
-	require.EqualError(t, err, "handler failed for event dropin.first: boom")
+	first := fmt.Sprint("dropin.", rand.Uint64())
+	events.Register(first, j.noting("1", errBoom))
+	events.Register(first, j.noting("2"))
+	require.True(t, events.HasHandlers(first))
+	err := events.Dispatch(t.Context(), named(first))
+	require.EqualError(t, err, "handler failed for event "+first+": boom")
 	require.Equal(t, []string{"1"}, j.take())
 
 	bus := events.New()
 	events.SetDefault(bus)
 	require.Same(t, bus, events.Default())
-	require.False(t, events.HasHandlers("dropin.first"))
-	require.True(t, previous.HasHandlers("dropin.first"), "what has subscribed before stays there")
+	require.False(t, events.HasHandlers(first))
+	require.True(t, previous.HasHandlers(first), "what has subscribed before stays there")
 	events.Register("a", j.noting("a"))
 	require.NoError(t, events.Dispatch(t.Context(), named("a")))
 	events.DispatchAsync(t.Context(), named("a"))

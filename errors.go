@@ -96,7 +96,7 @@ func (e *OverflowError) Error() string {
 // and not that of an event which it has published in turn.
 func isUnread(err error) bool {
 	for err != nil {
-		switch err.(type) {
+		switch err.(type) { //nolint:errorlint // one step of the chain at a time
 		case *PayloadError:
 			return true
 		case *HandlerError:
@@ -113,8 +113,6 @@ func errorAt(operation, event string, err error) error {
 }
 
 var errNoBus = errors.New("the bus is nil")
-
-func errNilBus(event string) error { return errorAt("publish", event, errNoBus) }
 
 func errConflict(event string, have, want reflect.Type) error {
 	return fmt.Errorf("events: topic %q carries %v on this bus, not %v: %w", event, have, want, ErrTopicConflict)

@@ -10,9 +10,9 @@ import (
 
 // fanOut runs the handlers on as many goroutines as the delivery allows and
 // waits for all of them. The limit is of this publish alone: handlers may
-// publish in turn. Errors come back in the order of the handlers, and whether
-// one of them ended its goroutine.
-func (h *handlers[E]) fanOut(ctx context.Context, p *plan, payload E) (err error, exited bool) {
+// publish in turn. Errors come back in the order of the handlers, with fail-fast
+// the first one in time, and whether one of them ended its goroutine.
+func (h *handlers[E]) fanOut(ctx context.Context, p *plan, payload E) (exited bool, err error) {
 	run := h.runOne
 	if handling(ctx) != nil {
 		run = h.runOneOfTask
@@ -50,13 +50,13 @@ func (h *handlers[E]) fanOut(ctx context.Context, p *plan, payload E) (err error
 	}
 	first := group.Wait()
 	if p.delivery.failFast && first != nil {
-		return first, exits.Load()
+		return exits.Load(), first
 	}
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if len(errs) == 0 {
-		return nil, false
+		return false, nil
 	}
-	return join(errs), exits.Load()
+	return exits.Load(), join(errs)
 }
 
 // runOneOfTask is runOne, under a name by which Close finds that it is called

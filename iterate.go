@@ -79,7 +79,7 @@ func (i *iterator[T]) yieldAll(yield func(context.Context, T) bool) {
 			continue
 		}
 		ctx, e = nil, entry[T]{}
-		if !i.await() {
+		if !i.await(w, 0) {
 			return
 		}
 	}

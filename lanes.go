@@ -31,12 +31,12 @@ func newOrdering[E any](key func(E) string, capacity int) *ordering[E] {
 // nextInOrder takes the next event of the key that w is at, or else the next
 // one whose key no worker is at.
 func (c *consumer[E]) nextInOrder(w *worker, e *entry[E]) bool {
-	if w.hasKey.Load() {
+	if w.hasKey {
 		if c.ordering.nextOf(w.key, e) {
 			c.cursor.Begin()
 			return true
 		}
-		w.hasKey.Store(false)
+		w.hasKey = false
 	}
 	for {
 		mine, ok := c.claim(w, e)
@@ -54,9 +54,11 @@ func (c *consumer[E]) nextInOrder(w *worker, e *entry[E]) bool {
 // key is asked for without a lock held.
 func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 	o := c.ordering
+	w.state.Store(lining)
 	<-o.turn
 	defer func() { o.turn <- struct{}{} }()
 	o.awaitFewer()
+	w.state.Store(busy)
 	dropped, ok := c.cursor.Take(e, true)
 	if !ok {
 		return false, false
@@ -81,7 +83,7 @@ func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 		return false, true
 	}
 	w.key = key
-	w.hasKey.Store(true)
+	w.hasKey = true
 	return true, true
 }
 
@@ -117,6 +119,17 @@ func (o *ordering[E]) nextOf(key string, e *entry[E]) bool {
 	return true
 }
 
+// drop drops the events that are left to workers.
+func (o *ordering[E]) drop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for key := range o.waiting {
+		o.waiting[key] = nil
+	}
+	o.parked = 0
+	o.fewer.Broadcast()
+}
+
 // awaitFewer waits until another event may be left to a worker.
 func (o *ordering[E]) awaitFewer() {
 	o.mu.Lock()
@@ -124,4 +137,11 @@ func (o *ordering[E]) awaitFewer() {
 	for o.parked >= o.capacity {
 		o.fewer.Wait()
 	}
+}
+
+// isFull reports whether awaitFewer would wait.
+func (o *ordering[E]) isFull() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.parked >= o.capacity
 }

@@ -132,21 +132,45 @@ func (o *outbox) put(ctx context.Context, event Event) {
 // asMap is a payload that untyped handlers are to see as a map.
 type asMap struct{ payload any }
 
-// reserve locks the outbox of p with room for one event, for which it waits as
-// long as ctx allows if wait is set; if not, it reports false.
-func (b *Bus) reserve(ctx context.Context, p *plan, wait bool) (reserved bool, err error) {
+// tryReserve locks the outbox of p if it is one log with room for one event.
+func (b *Bus) tryReserve(p *plan) bool {
 	if gates := p.outbox.gates; len(gates) == 1 {
 		gates[0].Lock()
 		if gates[0].Full() == nil && b.state.Load() == open {
-			return true, nil
+			return true
 		}
 		gates[0].Unlock()
 	}
-	return b.reserveSlowly(ctx, p, wait)
+	return false
+}
+
+// reserve locks the outbox of p with room for one event, for which it waits as
+// long as ctx allows.
+func (b *Bus) reserve(ctx context.Context, p *plan) error {
+	if b.tryReserve(p) {
+		return nil
+	}
+	_, err := b.reserveSlowly(ctx, p, true)
+	return err
+}
+
+// reserveNow is reserve without waiting, and reports false instead.
+func (b *Bus) reserveNow(ctx context.Context, p *plan) (bool, error) {
+	if b.tryReserve(p) {
+		return true, nil
+	}
+	return b.reserveSlowly(ctx, p, false)
 }
 
 func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved bool, err error) {
+	latest := b.latest()
 	var admitted bool
+	var turn *topiclog.Position // the queue that has room for this publisher next
+	defer func() {
+		if turn != nil && !reserved {
+			turn.Pass()
+		}
+	}()
 	for yields := 0; ; {
 		p.outbox.lock()
 		if state := b.state.Load(); state == closed || state == draining && !admitted {
@@ -158,6 +182,7 @@ func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved b
 		}
 		full := p.outbox.full()
 		if full == nil {
+			p.outbox.skip(latest)
 			return true, nil
 		}
 		if full.Policy() == topiclog.Reject {
@@ -173,6 +198,7 @@ func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved b
 			for ; yields < patience && !full.HasRoom(); yields++ {
 				runtime.Gosched()
 			}
+			yields++
 			continue
 		}
 		yields = 0
@@ -181,10 +207,30 @@ func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved b
 		if room == nil {
 			continue
 		}
+		if turn != nil && turn != full {
+			turn.Pass()
+		}
+		turn = nil
 		if err := b.awaitRoom(ctx, p.event, full, room); err != nil {
 			full.Leave(room)
 			return false, err
 		}
+		turn = full
+	}
+}
+
+// latest returns the number of the latest subscription.
+func (b *Bus) latest() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.counter
+}
+
+// skip keeps the next event from subscriptions that were made while its
+// publisher waited.
+func (o *outbox) skip(latest uint64) {
+	for _, g := range o.gates {
+		g.Skip(func(owner any) bool { return owner.(*Subscription).number > latest })
 	}
 }
 
@@ -243,15 +289,11 @@ func (p *plan) post(ctx context.Context, b *Bus, event Event) error {
 	if refused != nil && p.delivery.failFast {
 		return refused[0]
 	}
-	if _, err := b.reserve(ctx, p, true); err != nil {
+	if err := b.reserve(ctx, p); err != nil {
 		return err
 	}
 	p.leave(ctx, event, payload)
-	err := p.dispatch(ctx, event)
-	if refused == nil {
-		return err
-	}
-	if err != nil {
+	if err := p.dispatch(ctx, event); err != nil {
 		refused = append(refused, err)
 	}
 	return join(refused)
@@ -293,7 +335,7 @@ func (p *plan) postAsync(ctx context.Context, b *Bus, event Event) error {
 	if refused != nil && p.delivery.failFast {
 		return refused[0]
 	}
-	reserved, err := b.reserve(ctx, p, false)
+	reserved, err := b.reserveNow(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -309,7 +351,7 @@ func (p *plan) postAsync(ctx context.Context, b *Bus, event Event) error {
 		return err
 	}
 	t.post = func(ctx context.Context) error {
-		_, err := b.reserve(ctx, p, true)
+		err := b.reserve(ctx, p)
 		if err == nil {
 			p.leave(ctx, event, payload)
 		}

@@ -62,12 +62,13 @@ type posting[T any] struct {
 	log    *topiclog.Log[entry[T]] // nil if no typed handler is queued
 }
 
-// publish leaves payload in the queues and then runs the inline handlers.
-func (x *posting[T]) publish(ctx context.Context, b *Bus, p *plan, payload T) error {
-	if _, err := b.reserve(ctx, p, true); err != nil {
-		return err
-	}
+// deliver leaves payload in the outbox of p, which is reserved, and runs the
+// inline handlers.
+func (x *posting[T]) deliver(ctx context.Context, p *plan, payload T) error {
 	x.leave(ctx, p, payload)
+	if len(p.subscriptions) == 0 {
+		return nil
+	}
 	if x.inline == nil {
 		return p.dispatch(ctx, Event{Name: p.event, Data: payload})
 	}
@@ -95,7 +96,7 @@ func (x *posting[T]) leave(ctx context.Context, p *plan, payload T) {
 // publishAsync leaves payload in the queues, at once if they have room, and
 // has the rest done by a worker.
 func (x *posting[T]) publishAsync(ctx context.Context, b *Bus, p *plan, payload T) error {
-	reserved, err := b.reserve(ctx, p, false)
+	reserved, err := b.reserveNow(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (x *posting[T]) publishAsync(ctx context.Context, b *Bus, p *plan, payload 
 		return err
 	}
 	t.post = func(ctx context.Context) error {
-		_, err := b.reserve(ctx, p, true)
+		err := b.reserve(ctx, p)
 		if err == nil {
 			x.leave(ctx, p, payload)
 		}

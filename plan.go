@@ -54,7 +54,7 @@ func (h *handlers[E]) run(ctx context.Context, payload E) (failed int, err error
 // dispatch runs the handlers with an event.
 func (p *plan) dispatch(ctx context.Context, event Event) error {
 	if p.delivery.concurrency > 1 {
-		err, exited := p.untyped.fanOut(ctx, p, event)
+		exited, err := p.untyped.fanOut(ctx, p, event)
 		if exited {
 			// The handler meant the goroutine that it ran for, which is this one.
 			runtime.Goexit()

@@ -34,8 +34,10 @@ type queue interface {
 // worker is a goroutine that handles the events of a queue.
 type worker struct {
 	subscription *Subscription
+	pause        int             // how often it lets others run before it looks for events
 	key          string          // whose events it handles, with WithOrderBy
-	hasKey       atomic.Bool     // it is at those
+	hasKey       bool            // it is at those
+	state        atomic.Int32    // with WithOrderBy
 	waitsFor     []*Subscription // guarded by waits
 }
 
@@ -71,12 +73,33 @@ func newConsumer[E any](s *Subscription, log *topiclog.Log[entry[E]], o *queueOp
 
 func (c *consumer[E]) position() *topiclog.Position { return &c.cursor.Position }
 func (c *consumer[E]) left() uint64                 { return c.cursor.Lag() }
-func (c *consumer[E]) end(drop bool) uint64         { return c.cursor.End(drop) }
 func (c *consumer[E]) stopped() <-chan struct{}     { return c.done }
 func (c *consumer[E]) workers() []*worker           { return c.team }
 
+func (c *consumer[E]) end(drop bool) uint64 {
+	left := c.cursor.End(drop)
+	if drop && c.ordering != nil {
+		c.ordering.drop()
+	}
+	return left
+}
+
+// The states of a worker.
+const (
+	busy    = iota
+	resting // it has found no event
+	lining  // it waits to take one, until fewer are left to others
+)
+
 func (c *consumer[E]) idles(w *worker) bool {
-	return c.ordering != nil && !w.hasKey.Load() && !c.cursor.Unread()
+	switch w.state.Load() {
+	case resting:
+		return !c.cursor.Unread()
+	case lining:
+		return c.ordering.isFull()
+	default:
+		return false
+	}
 }
 
 func (c *consumer[E]) start() {
@@ -112,7 +135,7 @@ func (c *consumer[E]) work(w *worker) {
 func (c *consumer[E]) serveEach(w *worker) (again bool) {
 	var e entry[E]
 	var ctx *handlerContext
-	handling := false
+	handling, handled := false, 0
 	defer func() {
 		if !handling {
 			return
@@ -127,11 +150,13 @@ func (c *consumer[E]) serveEach(w *worker) (again bool) {
 	for {
 		if !c.next(w, &e) {
 			ctx, e = nil, entry[E]{} // lets go of what the handler had
-			if !c.await() {
+			if !c.await(w, handled) {
 				return false
 			}
+			handled = 0
 			continue
 		}
+		handled++
 		ctx = c.bus.detach(e.ctx, ctx, w)
 		handling = true
 		err := c.handle(ctx, e.payload)
@@ -163,8 +188,24 @@ func (c *consumer[E]) lost(e *entry[E], dropped uint64) {
 	}
 }
 
-// await waits for more events, and reports false if there will be none.
-func (c *consumer[E]) await() bool {
+// maxPause bounds the pause of a worker, to some microseconds.
+const maxPause = 16
+
+// await waits for more events after w has handled some, and reports false if
+// there will be none. Where many come, looking for each at once would have the
+// publisher and the worker wait for each other's memory: the worker takes its
+// time, and finds several.
+func (c *consumer[E]) await(w *worker, handled int) bool {
+	w.state.Store(resting)
+	defer w.state.Store(busy)
+	if handled > 1 {
+		w.pause = min(2*w.pause+1, maxPause)
+	} else {
+		w.pause /= 2
+	}
+	for range w.pause {
+		runtime.Gosched()
+	}
 	for range patience {
 		if c.cursor.Ready() {
 			break

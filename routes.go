@@ -16,9 +16,10 @@ type route struct {
 	plan atomic.Pointer[plan] // nil when it has to be compiled anew
 
 	// Guarded by bus.mu.
-	subscriptions []*Subscription // exact ones, in the order in which they run; immutable
+	subscriptions []*Subscription // exact ones, in the order in which they run
 	contract      contract        // of the topic bound to the name, or nil
 	delivery      delivery        // of that topic
+	shared        bool            // a plan has subscriptions too, so they must not change
 	logs          *logs           // for queued subscriptions, or nil
 }
 

@@ -10,7 +10,7 @@ import (
 // Stats are the counts of a queued subscription since it was made. They are
 // kept by its queue and cost publishes nothing; an inline handler has none.
 type Stats struct {
-	Delivered uint64 // events that the handler got, the one at work included
+	Delivered uint64 // events handed to the handler, the one at work and a batch under way included
 	Failed    uint64 // of these, events that it failed to handle
 	Dropped   uint64 // events lost by WithOverflow(DropOldest)
 	Lag       uint64 // events queued

@@ -152,19 +152,19 @@ func (s *Subscription) order(other *Subscription) int {
 	return cmp.Or(cmp.Compare(other.priority, s.priority), cmp.Compare(s.number, other.number))
 }
 
-// insertSorted returns a copy of sorted subscriptions with s in its place.
+// insertSorted puts s in its place.
 func insertSorted(sorted []*Subscription, s *Subscription) []*Subscription {
 	place, _ := slices.BinarySearchFunc(sorted, s, (*Subscription).order)
-	return slices.Concat(sorted[:place], []*Subscription{s}, sorted[place:])
+	return slices.Insert(sorted, place, s)
 }
 
-// deleteSorted returns a copy of sorted subscriptions without s.
+// deleteSorted takes s out.
 func deleteSorted(sorted []*Subscription, s *Subscription) (rest []*Subscription, found bool) {
 	place, found := slices.BinarySearchFunc(sorted, s, (*Subscription).order)
 	if !found || sorted[place] != s {
 		return sorted, false
 	}
-	return slices.Concat(sorted[:place], sorted[place+1:]), true
+	return slices.Delete(sorted, place, place+1), true
 }
 
 // takes reports whether the handler is to have another event, which for one

@@ -10,8 +10,10 @@ import (
 
 // Topic is a name bound to a payload type. It belongs to no bus: a package
 // declares it once and uses it on any number of buses, from any goroutine.
-// Topics of the same name and type are one topic; of their options a bus takes
-// each from the first topic that it meets with it.
+// Topics of the same name and type are one topic, which does what any of them
+// asks for in its options; where they differ in a number, the first that a bus
+// meets counts. Middleware stays with the topic through which a handler
+// subscribes.
 type Topic[T any] struct {
 	name    string
 	options topicOptions
@@ -65,8 +67,8 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 				}
 				return nil
 			}
-			if posting, ok := p.typed.(*posting[T]); ok {
-				return posting.publish(ctx, bus, p, payload)
+			if posting, ok := p.typed.(*posting[T]); ok && bus.tryReserve(p) {
+				return posting.deliver(ctx, p, payload)
 			}
 		}
 	}
@@ -76,7 +78,8 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 	return t.publish(ctx, bus, payload)
 }
 
-// publish is Publish for when the plan is not at hand or takes boxed payloads.
+// publish is Publish for when the plan is not at hand, takes a boxed payload
+// or has queues without room.
 func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
 	p, err := t.plan(ctx, bus)
 	if p == nil {
@@ -92,7 +95,10 @@ func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
 		}
 		return nil
 	case *posting[T]:
-		return typed.publish(ctx, bus, p, payload)
+		if err := bus.reserve(ctx, p); err != nil {
+			return err
+		}
+		return typed.deliver(ctx, p, payload)
 	}
 	return p.dispatch(ctx, Event{Name: t.name, Data: payload})
 }
@@ -182,7 +188,7 @@ func (t *Topic[T]) check(bus *Bus) error {
 	case t.name == "":
 		return fmt.Errorf("events: Topic[%v]: %w", reflect.TypeFor[T](), errors.New("want one made by NewTopic"))
 	case bus == nil:
-		return errNilBus(t.name)
+		return errorAt("use topic", t.name, errNoBus)
 	}
 	return nil
 }

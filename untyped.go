@@ -52,7 +52,7 @@ func (b *Bus) Register(eventName string, handler Handler) {
 // [ErrFull], [ErrDeadlock] and the cause of ctx as [Topic.Publish] does.
 func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 	if b == nil {
-		return errNilBus(event.Name)
+		return errorAt("publish", event.Name, errNoBus)
 	}
 	p, err := b.planFor(ctx, event.Name)
 	if p == nil {
@@ -72,7 +72,7 @@ func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 // what they fail with goes to the error handler, as does [ErrClosed].
 func (b *Bus) DispatchAsync(ctx context.Context, event Event) {
 	if b == nil {
-		b.report(ctx, errNilBus(event.Name))
+		b.report(ctx, errorAt("publish", event.Name, errNoBus))
 		return
 	}
 	p, err := b.planFor(ctx, event.Name)

@@ -1,8 +1,8 @@
 package topiclog
 
 import (
+	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -24,17 +24,21 @@ type Gate struct {
 	ID     uint64        // in the order of creation
 	active *atomic.Int64 // counts readers that are not asleep
 
-	mu        sync.Mutex
+	_ [64]byte // what follows is written for every event
+
+	// word is twice the head, for readers without the lock, and odd while a
+	// writer has the lock: appending takes two atomic operations, where a
+	// sync.Mutex and a separate head take three. Nobody holds the lock for long.
+	word atomic.Uint64
+
+	// Guarded by the lock.
 	head      uint64      // where the next event goes
 	limit     uint64      // no cursor that blocks or rejects is full below this
-	dropLimit uint64      // no other cursor is full below this
-	cursors   []*Position // in the order of opening
+	quick     uint64      // below this an event needs no preparation
 	asleep    []*Position // one for each reader asleep
 	resting   int         // cursors with a reader asleep, which have nothing to read
-
-	_         [64]byte      // readers look below while writers write above
-	published atomic.Uint64 // head, for readers without the lock
-	_         [56]byte
+	cursors   []*Position // in the order of opening
+	dropLimit uint64      // no cursor that drops is full below this
 }
 
 // Position is the part of a cursor that does not depend on the type of events.
@@ -48,16 +52,19 @@ type Position struct {
 	first    uint64 // where the cursor began, with what it replays
 	start    uint64 // where it was opened
 
-	waiting atomic.Int32 // len(waiters)
-	ended   atomic.Bool  // nothing comes behind until
-	dropped atomic.Uint64
+	waiting  atomic.Int32 // len(waiters)
+	ended    atomic.Bool  // nothing comes behind until
+	cut      atomic.Bool  // nothing comes at all
+	skipping atomic.Bool  // len(skips) > 0
+	dropped  atomic.Uint64
 
-	// Guarded by gate.mu.
+	// Guarded by the gate's lock.
 	next     uint64 // of a shared cursor: the next event to take
 	held     uint64 // of a shared cursor: taken, but still counted
 	gap      uint64 // dropped since the last take
 	until    uint64 // set when ended
 	sleeping int
+	skips    []uint64 // events to pass over
 	waiters  []chan struct{}
 
 	wake chan struct{} // a token for each reader woken
@@ -71,10 +78,30 @@ type Position struct {
 const unlimited = ^uint64(0)
 
 // Lock locks the gate for writing.
-func (g *Gate) Lock() { g.mu.Lock() }
+func (g *Gate) Lock() {
+	if word := g.word.Load(); word&1 == 0 && g.word.CompareAndSwap(word, word|1) {
+		return
+	}
+	g.lockSlowly()
+}
 
-// Unlock unlocks the gate.
-func (g *Gate) Unlock() { g.mu.Unlock() }
+func (g *Gate) lockSlowly() {
+	for tries := 1; ; tries++ {
+		if word := g.word.Load(); word&1 == 0 && g.word.CompareAndSwap(word, word|1) {
+			return
+		}
+		// Whoever has the lock needs some ten nanoseconds, or has been stopped.
+		if tries%8 == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// Unlock unlocks the gate and publishes what was appended.
+func (g *Gate) Unlock() { g.word.Store(2 * g.head) }
+
+// published returns how many events have been published.
+func (g *Gate) published() uint64 { return g.word.Load() / 2 }
 
 // Full returns a cursor that has no room for another event and does not drop,
 // one that rejects before one that blocks, or nil. The caller holds the lock.
@@ -112,7 +139,7 @@ func (p *Position) bound() uint64 {
 
 // HasRoom reports whether another event would fit, for a look without the lock.
 func (p *Position) HasRoom() bool {
-	return p.ended.Load() || p.gate.published.Load() < p.bound()
+	return p.ended.Load() || p.gate.published() < p.bound()
 }
 
 // Taken returns how many events the readers have taken and begun with.
@@ -129,11 +156,11 @@ func (p *Position) Dropped() uint64 { return p.dropped.Load() }
 func (p *Position) Lag() uint64 {
 	base := p.base.Load()
 	if p.ended.Load() {
-		p.gate.mu.Lock()
-		defer p.gate.mu.Unlock()
+		p.gate.Lock()
+		defer p.gate.Unlock()
 		return p.until - min(base, p.until)
 	}
-	head := p.gate.published.Load()
+	head := p.gate.published()
 	return head - min(base, head)
 }
 
@@ -155,8 +182,8 @@ func (p *Position) Wait() chan struct{} {
 
 // Leave ends the wait for room. A turn that had come goes to the next waiter.
 func (p *Position) Leave(room chan struct{}) {
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
+	p.gate.Lock()
+	defer p.gate.Unlock()
 	if i := slices.Index(p.waiters, room); i >= 0 {
 		p.waiters = slices.Delete(p.waiters, i, i+1)
 		p.waiting.Add(-1)
@@ -165,10 +192,13 @@ func (p *Position) Leave(room chan struct{}) {
 	p.admitLocked(1)
 }
 
+// Pass gives the turn of a writer that does not use it to the next one.
+func (p *Position) Pass() { p.admit() }
+
 // admit gives a waiting writer its turn, after a reader has made room.
 func (p *Position) admit() {
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
+	p.gate.Lock()
+	defer p.gate.Unlock()
 	p.admitLocked(1)
 }
 
@@ -211,10 +241,10 @@ func (p *Position) Wake() <-chan struct{} { return p.wake }
 // Rouse ends the sleep of a reader that has not been woken.
 func (p *Position) Rouse() {
 	g := p.gate
-	g.mu.Lock()
+	g.Lock()
 	i := slices.Index(g.asleep, p)
 	if i < 0 {
-		g.mu.Unlock()
+		g.Unlock()
 		<-p.wake
 		return
 	}
@@ -223,19 +253,19 @@ func (p *Position) Rouse() {
 		g.resting--
 	}
 	g.active.Add(1)
-	g.mu.Unlock()
+	g.Unlock()
 }
 
 // Ready reports whether there may be something to take, for a look without
 // the lock.
 func (p *Position) Ready() bool {
-	return p.ended.Load() || p.base.Load() < p.gate.published.Load()
+	return p.ended.Load() || p.base.Load() < p.gate.published()
 }
 
 // Unread reports whether a shared cursor has an event that is not taken.
 func (p *Position) Unread() bool {
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
+	p.gate.Lock()
+	defer p.gate.Unlock()
 	end := p.gate.head
 	if p.ended.Load() {
 		end = p.until
@@ -245,6 +275,30 @@ func (p *Position) Unread() bool {
 
 // Barrier returns when the writers that have the gate locked are through.
 func (p *Position) Barrier() {
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
+	p.gate.Lock()
+	defer p.gate.Unlock()
+}
+
+// Skip has the cursors whose owner is a newcomer pass over the next event to
+// be appended. The caller holds the lock.
+func (g *Gate) Skip(newcomer func(owner any) bool) {
+	for _, p := range g.cursors {
+		if newcomer(p.Owner) {
+			p.skips = append(p.skips, g.head)
+			p.skipping.Store(true)
+		}
+	}
+}
+
+// skipLocked reports whether the cursor passes over an event.
+func (p *Position) skipLocked(event uint64) bool {
+	for len(p.skips) > 0 && p.skips[0] < event {
+		p.skips = p.skips[1:] // dropped
+	}
+	if len(p.skips) == 0 || p.skips[0] != event {
+		return false
+	}
+	p.skips = p.skips[1:]
+	p.skipping.Store(len(p.skips) > 0)
+	return true
 }

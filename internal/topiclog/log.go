@@ -14,9 +14,13 @@ import (
 type Log[E any] struct {
 	Gate
 
-	ring   atomic.Pointer[[]E] // its length is a power of two, or 0; written under mu
-	tail   uint64              // guarded by mu: all events before are cleared or may be written over
-	retain uint64              // guarded by mu: how many events stay to be replayed
+	// Guarded by the lock.
+	ring    []E    // its length is a power of two, or 0
+	tail    uint64 // all events before may be written over
+	cleared uint64 // of these, all events before have been let go of
+	retain  uint64 // how many events stay to be replayed
+
+	readable atomic.Pointer[[]E] // ring, for readers without the lock
 }
 
 var lastID atomic.Uint64
@@ -28,37 +32,45 @@ func New[E any](active *atomic.Int64) *Log[E] {
 	l.ID = lastID.Add(1)
 	l.active = active
 	l.limit, l.dropLimit = unlimited, unlimited
-	l.ring.Store(new([]E))
+	l.readable.Store(new([]E))
 	return l
 }
 
 // Retain has the log keep its last n events, or more if it does so already,
 // for cursors to come.
 func (l *Log[E]) Retain(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	l.retain = max(l.retain, uint64(n))
 }
 
 // Append adds an event. The caller holds the lock and knows from [Gate.Full]
 // that there is room. Cursors that drop make theirs.
 func (l *Log[E]) Append(event E) {
-	if len(l.cursors) == 0 && l.retain == 0 {
+	if l.head >= l.quick && !l.prepareLocked() {
 		return
+	}
+	l.ring[l.head&uint64(len(l.ring)-1)] = event
+	l.head++
+	if len(l.asleep) > 0 {
+		l.wakeAllLocked()
+	}
+}
+
+// prepareLocked makes room for an event and notes for how many more. It
+// reports false if nobody is there for it.
+func (l *Log[E]) prepareLocked() bool {
+	if len(l.cursors) == 0 && l.retain == 0 {
+		return false
 	}
 	if l.head >= l.dropLimit {
 		l.dropOldestLocked()
 	}
-	ring := *l.ring.Load()
-	if l.head-l.tail >= uint64(len(ring)) {
-		ring = l.makeRoomLocked()
+	if l.head-l.tail >= uint64(len(l.ring)) {
+		l.makeRoomLocked()
 	}
-	ring[l.head&uint64(len(ring)-1)] = event
-	l.head++
-	l.published.Store(l.head)
-	if len(l.asleep) > 0 {
-		l.wakeAllLocked()
-	}
+	l.quick = min(l.dropLimit, l.tail+uint64(len(l.ring)))
+	return true
 }
 
 // dropOldestLocked makes room in every cursor that drops.
@@ -79,14 +91,12 @@ func (l *Log[E]) dropOldestLocked() {
 	}
 }
 
-// makeRoomLocked returns a ring with room for an event, a larger one if need be.
-func (l *Log[E]) makeRoomLocked() []E {
+// makeRoomLocked makes room in the ring, or makes that larger.
+func (l *Log[E]) makeRoomLocked() {
 	l.tail = l.neededLocked()
-	ring := *l.ring.Load()
-	if l.head-l.tail >= uint64(len(ring)) {
-		ring = l.copyLocked(max(8, 2*len(ring)))
+	if l.head-l.tail >= uint64(len(l.ring)) {
+		l.copyLocked(max(8, 2*len(l.ring)))
 	}
-	return ring
 }
 
 // neededLocked returns the first event that a cursor has before it, or that is
@@ -101,33 +111,32 @@ func (l *Log[E]) neededLocked() uint64 {
 
 // copyLocked moves the events to a ring of the given length. Readers that have
 // the old one may go on with it: it is not written to any more.
-func (l *Log[E]) copyLocked(length int) []E {
-	old := *l.ring.Load()
+func (l *Log[E]) copyLocked(length int) {
 	ring := make([]E, length)
 	for i := l.tail; i < l.head; i++ {
-		ring[i&uint64(length-1)] = old[i&uint64(len(old)-1)]
+		ring[i&uint64(length-1)] = l.ring[i&uint64(len(l.ring)-1)]
 	}
-	l.ring.Store(&ring)
-	return ring
+	l.ring, l.cleared = ring, l.tail
+	l.readable.Store(&ring)
 }
 
 // releaseLocked lets go of the events that all cursors have taken.
 func (l *Log[E]) releaseLocked() {
-	ring := *l.ring.Load()
 	var none E
-	for needed := l.neededLocked(); l.tail < needed; l.tail++ {
-		ring[l.tail&uint64(len(ring)-1)] = none
+	needed := l.neededLocked()
+	for i := max(l.cleared, l.head-min(l.head, uint64(len(l.ring)))); i < needed; i++ {
+		l.ring[i&uint64(len(l.ring)-1)] = none
 	}
+	l.tail, l.cleared = needed, max(l.cleared, needed)
 }
 
 // Retained returns the events that are kept for cursors to come.
 func (l *Log[E]) Retained() []E {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ring := *l.ring.Load()
+	l.Lock()
+	defer l.Unlock()
 	var events []E
 	for i := max(l.tail, l.head-min(l.retain, l.head)); i < l.head; i++ {
-		events = append(events, ring[i&uint64(len(ring)-1)])
+		events = append(events, l.ring[i&uint64(len(l.ring)-1)])
 	}
 	return events
 }
@@ -138,19 +147,19 @@ type Cursor[E any] struct {
 	Position
 	log *Log[E]
 
-	// Of the one reader, or guarded by log.mu if the cursor is shared.
+	// Of the one reader, or guarded by the log's lock if the cursor is shared.
 	next  uint64
 	known uint64 // events before this may be read from ring
 	ring  []E
 
-	final []E // guarded by log.mu: the ring to read from when ended
+	final []E // guarded by the log's lock: the ring to read from when ended
 }
 
 // Open opens a cursor with readers readers, who share it if that is above 1.
 // Up to capacity events may be before it, and as many as it replays.
 func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E] {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.Lock()
+	defer l.Unlock()
 	c := &Cursor[E]{log: l}
 	c.Position = Position{
 		Owner: owner, gate: &l.Gate, policy: policy, capacity: uint64(capacity),
@@ -162,6 +171,7 @@ func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E
 	c.Position.first, c.Position.next = first, first
 	c.base.Store(first)
 	l.cursors = append(l.cursors, &c.Position)
+	l.quick = 0
 	if policy == DropOldest {
 		l.dropLimit = min(l.dropLimit, c.bound())
 	} else {
@@ -170,6 +180,10 @@ func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E
 	return c
 }
 
+// releaseEvery is how many events a reader that does not rest may have taken
+// and not let go of.
+const releaseEvery = 32
+
 // Next takes the next event into event. A cursor that is not shared has one
 // reader, who needs no lock.
 func (c *Cursor[E]) Next(event *E) bool {
@@ -177,7 +191,7 @@ func (c *Cursor[E]) Next(event *E) bool {
 		_, ok := c.Take(event, false)
 		return ok
 	}
-	if c.next == c.known && !c.refresh() {
+	if c.cut.Load() || c.next == c.known && !c.refresh() {
 		return false
 	}
 	*event = c.ring[c.next&uint64(len(c.ring)-1)]
@@ -186,19 +200,34 @@ func (c *Cursor[E]) Next(event *E) bool {
 	if c.waiting.Load() > 0 {
 		c.admit()
 	}
+	if c.next%releaseEvery == 0 {
+		c.log.Lock()
+		c.log.releaseLocked()
+		c.log.Unlock()
+	}
+	if c.skipping.Load() && c.skipped() {
+		return c.Next(event)
+	}
 	return true
+}
+
+// skipped reports whether the event just taken is to be passed over.
+func (c *Cursor[E]) skipped() bool {
+	c.log.Lock()
+	defer c.log.Unlock()
+	return c.skipLocked(c.next - 1)
 }
 
 // refresh looks how far the log has come.
 func (c *Cursor[E]) refresh() bool {
 	if c.ended.Load() {
-		c.log.mu.Lock()
+		c.log.Lock()
 		c.known, c.ring = c.until, c.final
-		c.log.mu.Unlock()
+		c.log.Unlock()
 	} else {
 		// In this order: the ring has at least what was published before.
-		c.known = c.log.published.Load()
-		c.ring = *c.log.ring.Load()
+		c.known = c.log.published()
+		c.ring = *c.log.readable.Load()
 		if c.ended.Load() {
 			return c.refresh()
 		}
@@ -210,10 +239,14 @@ func (c *Cursor[E]) refresh() bool {
 // Take takes the next event of a shared cursor into event, and says how many
 // were dropped before it. One that is held counts against the capacity until it begins.
 func (c *Cursor[E]) Take(event *E, hold bool) (dropped uint64, ok bool) {
-	c.log.mu.Lock()
-	defer c.log.mu.Unlock()
+	c.log.Lock()
+	defer c.log.Unlock()
+	return c.takeLocked(event, hold)
+}
+
+func (c *Cursor[E]) takeLocked(event *E, hold bool) (dropped uint64, ok bool) {
 	p := &c.Position
-	ring, end := *c.log.ring.Load(), c.log.head
+	ring, end := c.log.ring, c.log.head
 	if c.ended.Load() {
 		ring, end = c.final, p.until
 	}
@@ -222,6 +255,10 @@ func (c *Cursor[E]) Take(event *E, hold bool) (dropped uint64, ok bool) {
 	}
 	*event = ring[p.next&uint64(len(ring)-1)]
 	p.next++
+	if c.skipLocked(p.next - 1) {
+		c.moveLocked()
+		return c.takeLocked(event, hold)
+	}
 	dropped, p.gap = p.gap, 0
 	if hold {
 		p.held++
@@ -233,8 +270,8 @@ func (c *Cursor[E]) Take(event *E, hold bool) (dropped uint64, ok bool) {
 
 // Begin has an event that is held count no more.
 func (c *Cursor[E]) Begin() {
-	c.log.mu.Lock()
-	defer c.log.mu.Unlock()
+	c.log.Lock()
+	defer c.log.Unlock()
 	c.held--
 	c.moveLocked()
 }
@@ -250,14 +287,18 @@ func (c *Cursor[E]) moveLocked() {
 // ended when there never will be.
 func (c *Cursor[E]) Sleep() (asleep, ended bool) {
 	g := &c.log.Gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.Lock()
+	defer g.Unlock()
 	next := c.next
 	if c.shared {
 		next = c.Position.next
 	}
 	if c.ended.Load() {
-		return false, next >= c.until
+		if next < c.until {
+			return false, false
+		}
+		c.ring, c.final = nil, nil
+		return false, true
 	}
 	if next < g.head {
 		return false, false
@@ -266,9 +307,11 @@ func (c *Cursor[E]) Sleep() (asleep, ended bool) {
 	g.asleep = append(g.asleep, &c.Position)
 	c.ring = nil
 	if c.sleeping++; c.sleeping == 1 {
-		if g.resting++; g.resting == len(g.cursors) {
-			c.log.releaseLocked()
-		}
+		g.resting++
+	}
+	// Asking all cursors is worth it if that may let go of some events for each.
+	if g.resting == len(g.cursors) || 8*(g.head-c.log.cleared) >= uint64(len(g.cursors)) {
+		c.log.releaseLocked()
 	}
 	return true, false
 }
@@ -278,13 +321,14 @@ func (c *Cursor[E]) Sleep() (asleep, ended bool) {
 // for it. It returns how many events the readers had before them.
 func (c *Cursor[E]) End(drop bool) (left uint64) {
 	g := &c.log.Gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.Lock()
+	defer g.Unlock()
 	p := &c.Position
 	if c.ended.Load() {
 		if drop {
 			left, p.until = p.until-min(c.base.Load(), p.until), 0
 			c.final = nil
+			c.cut.Store(true)
 		}
 		return left
 	}
@@ -293,14 +337,15 @@ func (c *Cursor[E]) End(drop bool) (left uint64) {
 	left = g.head - c.base.Load()
 	if left > 0 {
 		// A reader may be at it: it keeps the ring, the log goes on in another.
-		c.final = *c.log.ring.Load()
+		c.final = c.log.ring
 		c.log.copyLocked(len(c.final))
 	}
 	if p.until = g.head; drop {
 		p.until, c.final = 0, nil
+		c.cut.Store(true)
 	}
 	c.ended.Store(true)
-	g.limit, g.dropLimit = 0, 0
+	g.limit, g.dropLimit, g.quick = 0, 0, 0
 	c.admitLocked(len(p.waiters))
 	if len(g.cursors) == 0 || g.resting == len(g.cursors) {
 		c.log.releaseLocked()
