@@ -49,6 +49,10 @@ func (b *batcher[T]) serveBatches(w *worker) (again bool) {
 		} else if !b.await(w, 0) {
 			return false
 		}
+		if len(batch) > 0 && b.over() {
+			timer.Stop()
+			return false
+		}
 		if len(batch) == b.max || !more {
 			timer.Stop()
 			handling = true
@@ -91,7 +95,13 @@ func (b *batcher[T]) failedAll(ctx context.Context, batch []T, err error) {
 	b.bus.report(ctx, &HandlerError{Event: b.subscription.event, Handler: b.subscription.Name(), Err: err})
 }
 
-func (b *batcher[T]) left() uint64 { return b.consumer.left() + uint64(b.collected.Load()) }
+// over reports whether what was collected is to be dropped.
+func (b *batcher[T]) over() bool {
+	until := b.subscription.more.until
+	return b.cursor.Cut() || until != nil && until.Err() != nil
+}
+
+func (b *batcher[T]) left() uint64 { return b.cursor.Lag() + uint64(b.collected.Load()) }
 
 // SubscribeBatch runs handler with the topic's events in batches, in order and
 // one batch at a time, in a goroutine of its own. A batch goes out when it is

@@ -33,8 +33,9 @@ type Bus struct {
 	// mu guards the writing of the fields above, the subscriptions of every
 	// route and the fields below. It is never held while user code runs.
 	mu      sync.Mutex
-	counter uint64 // of subscriptions made
-	result  error  // of Close, once the bus is closed
+	counter uint64                     // of subscriptions made
+	result  error                      // of Close, once the bus is closed
+	leaving map[*Subscription]struct{} // taken off the bus and being drained
 }
 
 // The states of a bus, which it passes through in this order.
@@ -231,6 +232,7 @@ func (r *route) bindLocked(topic *binding) error {
 	}
 	if r.delivery.replay > 0 {
 		r.openLogLocked(true)
+		r.openLogLocked(false)
 	}
 	return nil
 }
@@ -247,20 +249,12 @@ func (r *route) openLogLocked(typed bool) {
 			r.logs.typed = r.contract.newLog(r.bus)
 		}
 		r.logs.typed.retain(replay)
-	} else if r.logs.events == nil {
-		r.logs.events = topiclog.New[entry[Event]](&r.bus.activity.queues)
-		r.logs.events.Retain(replay)
-		if replay > 0 {
-			r.logs.events.Lock()
-			for _, e := range r.logs.typed.retained(r.name) {
-				if r.delivery.mapPayload {
-					e.payload.Data = asMap{e.payload.Data}
-				}
-				r.logs.events.Append(e)
-			}
-			r.logs.events.Unlock()
-		}
+		return
 	}
+	if r.logs.events == nil {
+		r.logs.events = topiclog.New[entry[Event]](&r.bus.activity.queues)
+	}
+	r.logs.events.Retain(replay)
 }
 
 // report hands an error that no publisher waits for to the error handler, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -82,7 +83,8 @@ func (b *Bus) wait(ctx context.Context, condition func() bool) error {
 //
 // Close may be called from any goroutine and any number of times; every call
 // waits and returns the same. Called by a handler, it does not wait for the
-// event which that handler is at, nor for those of others that are in Close.
+// event which that handler is at nor for those queued behind it, which are
+// handled when it returns, and likewise for other handlers that are in Close.
 // The handler should pass on its context, by which Close knows it when several
 // buses are at work.
 func (b *Bus) Close(ctx context.Context) error {
@@ -90,29 +92,55 @@ func (b *Bus) Close(ctx context.Context) error {
 		return errors.New("events: Close: bus is nil")
 	}
 	b.stopAccepting()
-	caller := b.callingEvent(ctx)
-	inside := caller != nil
-	if inside {
-		defer b.enterClose(caller)()
-	}
-	quiet := func() bool {
-		before := b.activity.drained.Load()
-		busy := b.busy()
-		// What came while counting may have been missed where it is now.
-		return before == b.activity.drained.Load() &&
-			(busy == 0 || inside && busy <= b.activity.closing.Load())
-	}
-	if err := b.wait(ctx, quiet); err != nil {
-		b.abandon(err)
-	}
-	b.finish()
-	if !inside {
+	if event := b.callingEvent(ctx); event != nil {
+		defer b.enterClose(event)()
+		if err := b.wait(ctx, b.quietForHandlers); err != nil {
+			b.abandon(err)
+		}
+		b.finishLater()
+	} else {
+		if err := b.wait(ctx, b.quiet); err != nil {
+			b.abandon(err)
+		}
+		b.finish()
 		// Their handlers are through, or have been told to be.
 		_ = b.wait(ctx, func() bool { return b.activity.running.Load() == 0 })
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.result
+}
+
+// quiet reports whether everything accepted has been handled.
+func (b *Bus) quiet() bool {
+	before := b.activity.drained.Load()
+	if b.busy() > 0 {
+		return false
+	}
+	for _, s := range b.queues() {
+		if !s.more.queue.quiet() {
+			return false
+		}
+	}
+	// What came while counting may have been missed where it is now.
+	return before == b.activity.drained.Load()
+}
+
+// quietForHandlers reports whether all that is not handled waits for handlers
+// that are in Close.
+func (b *Bus) quietForHandlers() bool {
+	before := b.activity.drained.Load()
+	return b.busy() <= b.activity.closing.Load() && before == b.activity.drained.Load()
+}
+
+// finishLater finishes when those handlers are through.
+func (b *Bus) finishLater() {
+	b.activity.started()
+	go func() {
+		defer b.ended()
+		_ = b.wait(context.Background(), b.quiet)
+		b.finish()
+	}()
 }
 
 // busy returns how many asynchronous events are accepted and not handled, and
@@ -148,12 +176,11 @@ func (b *Bus) stopAccepting() {
 		}
 		close(b.beginningLocked())
 	}
-	queued := b.queuedLocked()
 	b.mu.Unlock()
 	// Whoever has not seen the state yet is through with adding after this.
 	b.workers.tasks.Lock()
 	b.workers.tasks.Unlock() //nolint:staticcheck // the pair is a barrier
-	for _, s := range queued {
+	for _, s := range b.queues() {
 		s.more.queue.position().Barrier()
 	}
 }
@@ -167,23 +194,32 @@ func (b *Bus) subscriptionsLocked() []*Subscription {
 	return all
 }
 
-func (b *Bus) queuedLocked() []*Subscription {
-	return slices.DeleteFunc(b.subscriptionsLocked(), func(s *Subscription) bool { return !s.isQueued() })
+// queues returns the subscriptions with a queue, those included that have left
+// the bus and are being drained.
+func (b *Bus) queues() []*Subscription {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	queued := slices.DeleteFunc(b.subscriptionsLocked(), func(s *Subscription) bool { return !s.isQueued() })
+	return slices.AppendSeq(queued, maps.Keys(b.leaving))
 }
 
 // abandon gives up on what has not been handled, because of cause.
 func (b *Bus) abandon(cause error) {
+	finished := b.workers.finished.Load()
+	left := int64(b.workers.tasks.Pushed()-finished) - b.activity.closing.Load()
+	for _, s := range b.queues() {
+		left += int64(s.more.queue.left())
+	}
 	b.mu.Lock()
 	if b.state.Load() != closed {
 		b.state.Store(closed)
-		left := b.busy() - b.activity.closing.Load()
-		for _, s := range b.queuedLocked() {
-			left += int64(s.more.queue.left())
-		}
-		b.result = fmt.Errorf("events: bus closed with %d events left: %w", left, cause)
+		b.result = fmt.Errorf("events: bus closed with %d events left: %w", max(0, left), cause)
 	}
 	b.mu.Unlock()
 	b.lifetime().end(cause)
+	for _, s := range b.queues() {
+		s.more.queue.end(true)
+	}
 	for {
 		if _, ok := b.workers.tasks.Pop(); !ok {
 			return
@@ -192,26 +228,19 @@ func (b *Bus) abandon(cause error) {
 	}
 }
 
-// finish ends what outlives the events.
+// finish ends what outlives the events. An iterator still gets what is queued.
 func (b *Bus) finish() {
 	b.mu.Lock()
 	b.state.Store(closed)
 	subscriptions := b.subscriptionsLocked()
-	abandoned := b.result != nil
 	b.mu.Unlock()
 	for _, s := range subscriptions {
 		s.unwatch()
-		if !s.isQueued() {
-			continue
-		}
-		if left := s.more.queue.end(true); left > 0 && !abandoned {
-			// Those of an iterator that nobody has ranged over.
-			b.report(context.Background(), &OverflowError{Event: s.event, Handler: s.Name(), Dropped: left})
+		if s.isQueued() {
+			s.more.queue.end(false)
 		}
 	}
-	if life := b.life.Load(); life != nil {
-		life.end(ErrClosed)
-	}
+	b.lifetime().end(ErrClosed)
 }
 
 // admits reports whether a bus that is closing takes an event published with

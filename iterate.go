@@ -13,6 +13,16 @@ type iterator[T any] struct {
 	used atomic.Bool
 }
 
+// An iterator that no loop has begun with keeps nobody waiting.
+func (i *iterator[T]) quiet() bool { return !i.used.Load() || i.consumer.quiet() }
+
+func (i *iterator[T]) left() uint64 {
+	if !i.used.Load() {
+		return i.cursor.Lag()
+	}
+	return i.consumer.left()
+}
+
 // start has nothing to start: the loop brings its own goroutine.
 func (i *iterator[T]) start() {}
 
@@ -60,14 +70,16 @@ func (i *iterator[T]) yieldAll(yield func(context.Context, T) bool) {
 	if !i.used.CompareAndSwap(false, true) {
 		return
 	}
+	w := i.team[0]
 	i.bus.activity.queues.Add(1)
 	defer func() {
 		i.subscription.Unsubscribe()
+		w.state.Store(resting)
+		i.bus.left(i.subscription)
 		close(i.done)
 		i.bus.activity.queues.Add(-1)
 		i.bus.changed()
 	}()
-	w := i.team[0]
 	var e entry[T]
 	var ctx *handlerContext
 	for i.subscription.more.until.Err() == nil {

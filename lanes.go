@@ -7,9 +7,9 @@ import (
 // ordering keeps events of the same key in order on several lanes: a worker
 // that takes an event whose key another is at leaves it to that one.
 type ordering[E any] struct {
-	key      func(E) string
-	capacity int
-	turn     chan struct{} // whoever has it takes events and asks for their keys
+	key  func(E) string
+	most int           // events that may be left to workers
+	turn chan struct{} // whoever has it takes events and asks for their keys
 
 	mu      sync.Mutex
 	fewer   sync.Cond             // of mu: an event has been taken out of waiting
@@ -17,9 +17,9 @@ type ordering[E any] struct {
 	parked  int                   // events in waiting
 }
 
-func newOrdering[E any](key func(E) string, capacity int) *ordering[E] {
+func newOrdering[E any](key func(E) string, most int) *ordering[E] {
 	o := &ordering[E]{
-		key: key, capacity: capacity,
+		key: key, most: most,
 		turn:    make(chan struct{}, 1),
 		waiting: make(map[string][]entry[E]),
 	}
@@ -55,9 +55,8 @@ func (c *consumer[E]) nextInOrder(w *worker, e *entry[E]) bool {
 func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 	o := c.ordering
 	w.state.Store(lining)
-	<-o.turn
+	c.takeTurn()
 	defer func() { o.turn <- struct{}{} }()
-	o.awaitFewer()
 	w.state.Store(busy)
 	dropped, ok := c.cursor.Take(e, true)
 	if !ok {
@@ -85,6 +84,26 @@ func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 	w.key = key
 	w.hasKey = true
 	return true, true
+}
+
+// takeTurn waits for the turn, and then until another event may be left to a
+// worker. Whoever waits does not count as active: only others can end that.
+func (c *consumer[E]) takeTurn() {
+	o := c.ordering
+	select {
+	case <-o.turn:
+		if !o.isFull() {
+			return
+		}
+		c.bus.activity.queues.Add(-1)
+	default:
+		c.bus.activity.queues.Add(-1)
+		c.bus.changed()
+		<-o.turn
+	}
+	c.bus.changed()
+	o.awaitFewer()
+	c.bus.activity.queues.Add(1)
 }
 
 // claim reports whether no worker is at key, which now one is. Otherwise it
@@ -134,7 +153,7 @@ func (o *ordering[E]) drop() {
 func (o *ordering[E]) awaitFewer() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.parked >= o.capacity {
+	for o.parked >= o.most {
 		o.fewer.Wait()
 	}
 }
@@ -143,5 +162,5 @@ func (o *ordering[E]) awaitFewer() {
 func (o *ordering[E]) isFull() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.parked >= o.capacity
+	return o.parked >= o.most
 }

@@ -375,6 +375,7 @@ func TestOrderBy(t *testing.T) {
 			}))
 			close(ready)
 			publish(t, bus, topic, count(10)...)
+			synctest.Wait()
 			mustClose(t, bus)
 			require.Equal(t, count(10), l.take())
 		})

@@ -27,7 +27,6 @@ type outbox struct {
 type typedLog interface {
 	gate() *topiclog.Gate
 	retain(n int)
-	retained(event string) []entry[Event]
 	convert(event Event) (payload any, err error)
 	append(ctx context.Context, payload any)
 }
@@ -39,14 +38,6 @@ type topicLog[T any] struct {
 
 func (l topicLog[T]) gate() *topiclog.Gate { return &l.Gate }
 func (l topicLog[T]) retain(n int)         { l.Retain(n) }
-
-func (l topicLog[T]) retained(event string) []entry[Event] {
-	var events []entry[Event]
-	for _, e := range l.Retained() {
-		events = append(events, entry[Event]{ctx: e.ctx, payload: Event{Name: event, Data: e.payload}})
-	}
-	return events
-}
 
 func (l topicLog[T]) convert(event Event) (any, error) {
 	payload, err := payloadOf[T](event)
@@ -69,7 +60,7 @@ func logOf[T any](r *route) *topiclog.Log[entry[T]] {
 func newOutbox(r *route, queued []*Subscription) *outbox {
 	o := new(outbox)
 	replays := r != nil && r.delivery.replay > 0
-	events := replays && r.logs.events != nil
+	events := replays
 	for _, s := range queued {
 		switch {
 		case s.pattern != nil:
@@ -322,7 +313,6 @@ func (p *plan) convert(event Event) (refused []error, payload any) {
 		return nil, payload
 	}
 	for _, s := range p.outbox.takers {
-		s.more.failures.Add(1)
 		refused = append(refused, &HandlerError{Event: p.event, Handler: s.Name(), Err: err})
 	}
 	return refused, nil

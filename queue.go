@@ -18,7 +18,8 @@ type entry[E any] struct {
 type queue interface {
 	position() *topiclog.Position
 	start()
-	left() uint64 // events that no handler has begun with
+	left() uint64 // events that are not handled
+	quiet() bool  // no event is left that a worker will take
 	// end takes the queue off its log and reports how many events were before
 	// it; its handler still gets those unless they are to be dropped.
 	end(drop bool) uint64
@@ -37,7 +38,7 @@ type worker struct {
 	pause        int             // how often it lets others run before it looks for events
 	key          string          // whose events it handles, with WithOrderBy
 	hasKey       bool            // it is at those
-	state        atomic.Int32    // with WithOrderBy
+	state        atomic.Int32    // one of the below
 	waitsFor     []*Subscription // guarded by waits
 }
 
@@ -64,7 +65,11 @@ func newConsumer[E any](s *Subscription, log *topiclog.Log[entry[E]], o *queueOp
 		c.team = append(c.team, &worker{subscription: s})
 	}
 	if key, ok := o.orderBy.(func(E) string); ok {
-		c.ordering = newOrdering(key, o.capacity)
+		most := o.capacity
+		if o.overflow == DropOldest {
+			most = max(1, most-1) // room for the newest, which cannot wait
+		}
+		c.ordering = newOrdering(key, most)
 		lanes = max(2, lanes) // events that wait for others of their key are held
 	}
 	c.cursor = log.Open(s, o.capacity, lanes, topiclog.Policy(o.overflow))
@@ -72,9 +77,19 @@ func newConsumer[E any](s *Subscription, log *topiclog.Log[entry[E]], o *queueOp
 }
 
 func (c *consumer[E]) position() *topiclog.Position { return &c.cursor.Position }
-func (c *consumer[E]) left() uint64                 { return c.cursor.Lag() }
+func (c *consumer[E]) quiet() bool                  { return c.cursor.Lag() == 0 }
 func (c *consumer[E]) stopped() <-chan struct{}     { return c.done }
 func (c *consumer[E]) workers() []*worker           { return c.team }
+
+func (c *consumer[E]) left() uint64 {
+	left := c.cursor.Lag()
+	for _, w := range c.team {
+		if w.state.Load() == busy {
+			left++
+		}
+	}
+	return left
+}
 
 func (c *consumer[E]) end(drop bool) uint64 {
 	left := c.cursor.End(drop)
@@ -119,7 +134,9 @@ func (c *consumer[E]) work(w *worker) {
 			go c.work(w)
 			return
 		}
+		w.state.Store(resting)
 		if c.running.Add(-1) == 0 {
+			c.bus.left(c.subscription)
 			close(c.done)
 		}
 		c.bus.activity.queues.Add(-1)

@@ -93,12 +93,24 @@ func (s *Subscription) Unsubscribe() {
 // what is left, and [ErrDeadlock] when called with the context of that very
 // handler, which goes on likewise.
 func (s *Subscription) Drain(ctx context.Context) error {
-	s.leave()
 	if !s.isQueued() {
+		s.leave()
 		return nil
 	}
+	s.bus.mu.Lock()
+	if s.bus.leaving == nil {
+		s.bus.leaving = make(map[*Subscription]struct{})
+	}
+	s.bus.leaving[s] = struct{}{}
+	s.bus.mu.Unlock()
+	s.leave()
 	queue := s.more.queue
 	queue.end(false)
+	select {
+	case <-queue.stopped():
+		s.bus.left(s)
+	default:
+	}
 	if h := handling(ctx); h != nil && h.worker != nil && h.worker.subscription == s {
 		return errorAt("drain", s.Name(), ErrDeadlock)
 	}
@@ -106,8 +118,15 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	case <-queue.stopped():
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("events: drain %q: %d events left: %w", s.Name(), queue.left(), context.Cause(ctx))
+		return fmt.Errorf("events: drain %q: %d events left: %w", s.Name(), queue.position().Lag(), context.Cause(ctx))
 	}
+}
+
+// left forgets a subscription that was drained.
+func (b *Bus) left(s *Subscription) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.leaving, s)
 }
 
 // leave takes the subscription off the bus.

@@ -21,8 +21,9 @@ const (
 // [Gate.Full], appends to the log and unlocks it; with several logs, it locks
 // them in the order of their IDs and appends to all or none.
 type Gate struct {
-	ID     uint64        // in the order of creation
-	active *atomic.Int64 // counts readers that are not asleep
+	ID      uint64        // in the order of creation
+	active  *atomic.Int64 // counts readers that are not asleep
+	reading atomic.Int32  // cursors that do not rest
 
 	_ [64]byte // what follows is written for every event
 
@@ -219,7 +220,14 @@ func (g *Gate) wakeAllLocked() {
 		p.wake <- struct{}{}
 	}
 	clear(g.asleep)
-	g.asleep, g.resting = g.asleep[:0], 0
+	g.asleep = g.asleep[:0]
+	g.restLocked(-g.resting)
+}
+
+// restLocked notes that n more cursors rest, or that there are others.
+func (g *Gate) restLocked(n int) {
+	g.resting += n
+	g.reading.Store(int32(len(g.cursors) - g.resting))
 }
 
 // wakeLocked wakes the readers of p.
@@ -229,7 +237,7 @@ func (g *Gate) wakeLocked(p *Position) {
 	}
 	g.active.Add(int64(p.sleeping))
 	g.asleep = slices.DeleteFunc(g.asleep, func(other *Position) bool { return other == p })
-	g.resting--
+	g.restLocked(-1)
 	for ; p.sleeping > 0; p.sleeping-- {
 		p.wake <- struct{}{}
 	}
@@ -250,7 +258,7 @@ func (p *Position) Rouse() {
 	}
 	g.asleep = slices.Delete(g.asleep, i, i+1)
 	if p.sleeping--; p.sleeping == 0 {
-		g.resting--
+		g.restLocked(-1)
 	}
 	g.active.Add(1)
 	g.Unlock()
@@ -261,6 +269,9 @@ func (p *Position) Rouse() {
 func (p *Position) Ready() bool {
 	return p.ended.Load() || p.base.Load() < p.gate.published()
 }
+
+// Cut reports whether the cursor has ended and its events were dropped.
+func (p *Position) Cut() bool { return p.cut.Load() }
 
 // Unread reports whether a shared cursor has an event that is not taken.
 func (p *Position) Unread() bool {

@@ -55,6 +55,10 @@ func (l *Log[E]) Append(event E) {
 	if len(l.asleep) > 0 {
 		l.wakeAllLocked()
 	}
+	// What is no longer retained goes at once, or with many cursors soon.
+	if l.retain > 0 && l.head-l.cleared > l.retain+2*uint64(len(l.cursors)) {
+		l.releaseLocked()
+	}
 }
 
 // prepareLocked makes room for an event and notes for how many more. It
@@ -80,14 +84,15 @@ func (l *Log[E]) dropOldestLocked() {
 		if p.policy != DropOldest {
 			continue
 		}
-		if unread := l.head - max(p.next, p.start); unread >= p.capacity {
-			excess := l.head - p.next - p.capacity + 1
+		// Events that are held count but cannot be dropped any more.
+		if l.head >= p.bound() {
+			excess := min(l.head+1-p.capacity-p.base.Load(), l.head-p.next)
 			p.next += excess
 			p.gap += excess
 			p.base.Add(excess)
 			p.dropped.Add(excess)
 		}
-		l.dropLimit = min(l.dropLimit, max(p.next, p.start)+p.capacity)
+		l.dropLimit = min(l.dropLimit, p.bound())
 	}
 }
 
@@ -130,17 +135,6 @@ func (l *Log[E]) releaseLocked() {
 	l.tail, l.cleared = needed, max(l.cleared, needed)
 }
 
-// Retained returns the events that are kept for cursors to come.
-func (l *Log[E]) Retained() []E {
-	l.Lock()
-	defer l.Unlock()
-	var events []E
-	for i := max(l.tail, l.head-min(l.retain, l.head)); i < l.head; i++ {
-		events = append(events, l.ring[i&uint64(len(l.ring)-1)])
-	}
-	return events
-}
-
 // Cursor reads a log from where it was opened on, and before that what the log
 // retains.
 type Cursor[E any] struct {
@@ -171,6 +165,7 @@ func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E
 	c.Position.first, c.Position.next = first, first
 	c.base.Store(first)
 	l.cursors = append(l.cursors, &c.Position)
+	l.restLocked(0)
 	l.quick = 0
 	if policy == DropOldest {
 		l.dropLimit = min(l.dropLimit, c.bound())
@@ -180,8 +175,8 @@ func (l *Log[E]) Open(owner any, capacity, readers int, policy Policy) *Cursor[E
 	return c
 }
 
-// releaseEvery is how many events a reader that does not rest may have taken
-// and not let go of.
+// releaseEvery is how many events the last reader at work may have taken and
+// not let go of. While several are at work, they write over what is behind.
 const releaseEvery = 32
 
 // Next takes the next event into event. A cursor that is not shared has one
@@ -200,7 +195,7 @@ func (c *Cursor[E]) Next(event *E) bool {
 	if c.waiting.Load() > 0 {
 		c.admit()
 	}
-	if c.next%releaseEvery == 0 {
+	if c.next%releaseEvery == 0 && c.log.reading.Load() == 1 {
 		c.log.Lock()
 		c.log.releaseLocked()
 		c.log.Unlock()
@@ -307,7 +302,7 @@ func (c *Cursor[E]) Sleep() (asleep, ended bool) {
 	g.asleep = append(g.asleep, &c.Position)
 	c.ring = nil
 	if c.sleeping++; c.sleeping == 1 {
-		g.resting++
+		g.restLocked(1)
 	}
 	// Asking all cursors is worth it if that may let go of some events for each.
 	if g.resting == len(g.cursors) || 8*(g.head-c.log.cleared) >= uint64(len(g.cursors)) {
@@ -334,6 +329,7 @@ func (c *Cursor[E]) End(drop bool) (left uint64) {
 	}
 	g.wakeLocked(p)
 	g.cursors = slices.DeleteFunc(g.cursors, func(other *Position) bool { return other == p })
+	g.restLocked(0)
 	left = g.head - c.base.Load()
 	if left > 0 {
 		// A reader may be at it: it keeps the ring, the log goes on in another.
