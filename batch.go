@@ -116,11 +116,11 @@ func (t *Topic[T]) SubscribeBatch(bus *Bus, handler func(ctx context.Context, pa
 	if handler == nil {
 		panic(fmt.Sprintf("events: SubscribeBatch(%q): handler is nil", t.name))
 	}
-	chosen := subscriptionOptions{queue: queueOptions{capacity: defaultCapacity, batch: defaultBatch, wait: defaultWait}}
-	if err := t.prepare(bus, &chosen, options, kindBatch); err != nil {
+	chosen, err := t.readOptions(bus, options, kindBatch)
+	if err != nil {
 		return nil, err
 	}
-	s := newSubscription(bus, t.name, functionOf(handler), &chosen)
+	s := newSubscription(bus, t.name, functionOf(handler), chosen)
 	s.typed = true
 	if middleware := bus.around(t.options.middleware, chosen.middleware); len(middleware) > 0 {
 		wrapped := wrap(unbox(handler), middleware)

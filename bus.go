@@ -93,11 +93,11 @@ func (b *Bus) subscribe(name string, handler Handler, options []SubscribeOption)
 	if err != nil {
 		return nil, errorAt("subscribe to", name, err)
 	}
-	var chosen subscriptionOptions
-	if err := chosen.apply(options, kindHandler, reflect.TypeFor[Event]()); err != nil {
+	chosen, err := readOptions(options, kindHandler, reflect.TypeFor[Event]())
+	if err != nil {
 		return nil, errorAt("subscribe to", name, err)
 	}
-	s := newSubscription(b, name, functionOf(handler), &chosen)
+	s := newSubscription(b, name, functionOf(handler), chosen)
 	s.handler = limited(s, wrap(handler, b.around(nil, chosen.middleware)))
 	if !parsed.IsLiteral() {
 		s.pattern = &parsed

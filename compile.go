@@ -86,7 +86,7 @@ func (b *Bus) planForTopic(ctx context.Context, topic *binding) (*plan, *route, 
 		p, err := b.planByPatterns(ctx, topic.name, topic)
 		return p, nil, err
 	}
-	if p := r.plan.Load(); p != nil && p.payload == topic.contract.payloadType() && p.declared.or(topic.delivery) == p.declared {
+	if p := r.plan.Load(); p != nil && topic.contract.compiled(p) && p.declared.or(topic.delivery) == p.declared {
 		return p, r, nil
 	}
 	return b.compile(ctx, topic.name, topic)
@@ -109,7 +109,7 @@ func (b *Bus) planByPatterns(ctx context.Context, name string, topic *binding) (
 	}
 	slot := &patterns.plans[maphash.String(nameSeed, name)%uint64(len(patterns.plans))]
 	p := slot.Load()
-	if p == nil || p.event != name || p.declared != declared || bound != nil && p.payload != bound.payloadType() {
+	if p == nil || p.event != name || p.declared != declared || bound != nil && !bound.compiled(p) {
 		p = newPlan(b, nil, name, bound, declared, patterns.heardBy(name))
 		slot.Store(p)
 	}
@@ -177,6 +177,9 @@ func newPlan(b *Bus, r *route, name string, bound contract, declared delivery, s
 	} else if declared.replay > 0 {
 		p.outbox = newOutbox(r, nil)
 	}
+	if p.outbox != nil && declared.mapPayload {
+		p.outbox.asMaps = structOf(bound.payloadType())
+	}
 	p.untyped = make(handlers[Event], len(p.subscriptions))
 	for i, s := range p.subscriptions {
 		p.untyped[i] = s.handler
@@ -188,7 +191,6 @@ func newPlan(b *Bus, r *route, name string, bound contract, declared delivery, s
 		p.delivery.concurrency = 0
 	}
 	if bound != nil {
-		p.payload = bound.payloadType()
 		bound.compile(p)
 	}
 	return p

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 )
 
@@ -47,22 +48,21 @@ func (t *Topic[T]) All(ctx context.Context, bus *Bus, options ...SubscribeOption
 }
 
 func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOption) (*iterator[T], error) {
-	chosen := subscriptionOptions{queue: queueOptions{capacity: defaultCapacity}}
-	options = append(options[:len(options):len(options)], WithUntil(ctx))
-	if err := t.prepare(bus, &chosen, options, kindAll); err != nil {
+	chosen, err := t.readOptions(bus, append(slices.Clip(options), WithUntil(ctx)), kindAll)
+	if err != nil {
 		return nil, err
 	}
 	if chosen.name == "" {
 		chosen.name = fmt.Sprintf("All(%q)", t.name)
 	}
-	s := newSubscription(bus, t.name, 0, &chosen)
+	s := newSubscription(bus, t.name, 0, chosen)
 	s.typed = true
 	i := new(iterator[T])
 	s.more.open = func(r *route) queue {
 		i.consumer = newConsumer(s, logOf[T](r), &chosen.queue, nil)
 		return i
 	}
-	_, err := s.addTo(bus, t.binding())
+	_, err = s.addTo(bus, t.binding())
 	return i, err
 }
 

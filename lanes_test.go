@@ -236,52 +236,54 @@ func TestOrderBy(t *testing.T) {
 	})
 
 	for overflow, name := range map[events.Overflow]string{events.Block: "Block", events.DropOldest: "DropOldest", events.Reject: "Reject"} {
-		t.Run("parked events count, "+name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var reported failures
-				bus := newBus(t, reported.option())
-				topic := events.NewTopic[int]("number")
-				slow := newTurnstile(t)
-				s := handle(t, bus, topic, slow.handle, events.WithQueue(4), events.WithLanes(3), byRemainder(1), events.WithOverflow(overflow))
-				publish(t, bus, topic, 0)
-				synctest.Wait()
-				for n := range 4 {
-					publish(t, bus, topic, 1+n)
-					synctest.Wait()
-				}
-				require.EqualValues(t, 4, s.Stats().Lag)
-				switch overflow {
-				case events.Block:
-					waits := inBackground(func() error { return topic.Publish(context.Background(), bus, 5) })
-					done, _ := waits()
-					require.False(t, done, "a queue of 4 holds 4")
-					slow.let()
-					done, err := waits()
-					require.True(t, done)
-					require.NoError(t, err)
-				case events.Reject:
-					require.ErrorIs(t, topic.Publish(context.Background(), bus, 5), events.ErrFull)
-					slow.let()
-					publish(t, bus, topic, 5)
-				case events.DropOldest:
-					for n := range 6 {
-						publish(t, bus, topic, 5+n)
+		for _, capacity := range []int{1, 2, 4} {
+			t.Run(fmt.Sprintf("parked events count, %s, capacity %d", name, capacity), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					bus := newBus(t, new(failures).option())
+					topic := events.NewTopic[int]("number")
+					slow := newTurnstile(t)
+					s := handle(t, bus, topic, slow.handle, events.WithQueue(capacity), events.WithLanes(3), byRemainder(1), events.WithOverflow(overflow))
+					for n := range 1 + capacity {
+						publish(t, bus, topic, n)
 						synctest.Wait()
-						require.LessOrEqual(t, s.Stats().Lag, uint64(4), "a queue of 4 holds 4")
 					}
-				}
-				slow.open()
-				mustClose(t, bus)
-				got := slow.take()
-				require.True(t, slices.IsSorted(got), "%v", got)
-				require.Equal(t, events.Stats{Delivered: uint64(len(got)), Dropped: s.Stats().Dropped}, s.Stats())
-				if overflow == events.DropOldest {
-					require.EqualValues(t, 11, len(got)+int(s.Stats().Dropped))
-				} else {
-					require.Equal(t, count(6), got)
-				}
+					require.EqualValues(t, capacity, s.Stats().Lag)
+					next := 1 + capacity
+					switch overflow {
+					case events.Block:
+						waits := inBackground(func() error { return topic.Publish(context.Background(), bus, next) })
+						done, _ := waits()
+						require.False(t, done, "it holds no more than its capacity")
+						slow.let()
+						done, err := waits()
+						require.True(t, done)
+						require.NoError(t, err)
+					case events.Reject:
+						require.ErrorIs(t, topic.Publish(context.Background(), bus, next), events.ErrFull)
+						slow.let()
+						publish(t, bus, topic, next)
+					case events.DropOldest:
+						for range 5 {
+							publish(t, bus, topic, next)
+							next++
+							synctest.Wait()
+							require.LessOrEqual(t, s.Stats().Lag, uint64(capacity), "it holds no more than its capacity")
+						}
+					}
+					slow.open()
+					mustClose(t, bus)
+					got := slow.take()
+					require.True(t, slices.IsSorted(got), "%v", got)
+					require.Equal(t, events.Stats{Delivered: uint64(len(got)), Dropped: s.Stats().Dropped}, s.Stats())
+					if overflow == events.DropOldest {
+						require.Equal(t, next, len(got)+int(s.Stats().Dropped))
+						require.Equal(t, next-1, got[len(got)-1], "the newest stays")
+					} else {
+						require.Equal(t, count(next+1), got)
+					}
+				})
 			})
-		})
+		}
 	}
 
 	t.Run("the key of another type", func(t *testing.T) {

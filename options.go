@@ -46,8 +46,8 @@ type topicOptions struct {
 
 // delivery is how a publish runs its inline handlers.
 type delivery struct {
-	concurrency int32
 	replay      int32
+	concurrency uint16
 	failFast    bool
 	mapPayload  bool
 }
@@ -140,7 +140,7 @@ func WithConcurrency(n int) DeliveryOption {
 	if n < 0 {
 		panic(fmt.Sprintf("events: WithConcurrency(%d): want 0 or more", n))
 	}
-	return deliveryOption(func(d *delivery) { d.concurrency = int32(min(n, math.MaxInt32)) })
+	return deliveryOption(func(d *delivery) { d.concurrency = uint16(min(n, math.MaxUint16)) })
 }
 
 // WithErrorHandler has f called with every error that no publisher waits for:

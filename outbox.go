@@ -21,6 +21,7 @@ type outbox struct {
 	events []*topiclog.Log[entry[Event]]
 
 	takers []*Subscription // of typed, for a payload that they cannot take
+	asMaps reflect.Type    // the struct that untyped handlers are to see as a map, or nil
 }
 
 // typedLog is the log of a topic.
@@ -295,7 +296,7 @@ func (p *plan) leave(ctx context.Context, event Event, payload any) {
 	if payload != nil {
 		p.outbox.typed.append(ctx, payload)
 	}
-	if p.delivery.mapPayload && event.Data != nil && structOf(reflect.TypeOf(event.Data)) == structOf(p.payload) {
+	if p.outbox.asMaps != nil && event.Data != nil && structOf(reflect.TypeOf(event.Data)) == p.outbox.asMaps {
 		event.Data = asMap{event.Data}
 	}
 	p.outbox.put(ctx, event)

@@ -11,6 +11,7 @@ import (
 type contract interface {
 	payloadType() reflect.Type
 	compile(p *plan)
+	compiled(p *plan) bool // whether p is of a topic with this contract
 	newLog(b *Bus) typedLog
 }
 
@@ -28,8 +29,8 @@ func (contractOf[T]) newLog(b *Bus) typedLog {
 func (contractOf[T]) compile(p *plan) {
 	inline := inlineHandlers[T](p)
 	if p.outbox == nil {
-		if inline != nil {
-			p.typed = inline
+		if p.typed = inline; inline == nil {
+			p.typed = boxed[T]{}
 		}
 		return
 	}
@@ -38,6 +39,18 @@ func (contractOf[T]) compile(p *plan) {
 		posting.log = log.Log
 	}
 	p.typed = posting
+}
+
+// boxed is what a publish of a T does when a handler takes a boxed payload: it
+// boxes it.
+type boxed[T any] struct{}
+
+func (contractOf[T]) compiled(p *plan) bool {
+	switch p.typed.(type) {
+	case *handlers[T], *posting[T], boxed[T]:
+		return true
+	}
+	return false
 }
 
 // inlineHandlers returns the handlers of p if all of them take a T as it is.

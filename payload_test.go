@@ -362,6 +362,18 @@ type (
 		left
 		ID int `json:"outer"`
 	}
+	shallow struct { // the less deep of two wins
+		Shared
+		Tenant string `json:"tenant"`
+	}
+	plain  struct{ X string }
+	marked struct { // the tagged of two as deep wins
+		plain
+		special
+	}
+	special struct {
+		Y string `json:"X"`
+	}
 	cased struct {
 		Lower string `json:"key"`
 		Upper string `json:"KEY"`
@@ -380,7 +392,7 @@ func TestPayloadFieldNames(t *testing.T) {
 	agree := func(t *testing.T, check func(data fields)) {
 		for _, data := range []fields{
 			{"left_id": 1, "right_id": 2}, {"left_id": 1}, {"outer": 3, "left_id": 1}, {"key": "x"}, {"KEY": "x"},
-			{"key": "x", "KEY": "y"}, {"Key": "z"}, {"base": fields{"tenant": "t"}}, {"a": "1", "b": "2"},
+			{"key": "x", "KEY": "y"}, {"Key": "z"}, {"base": fields{"tenant": "t"}}, {"a": "1", "b": "2"}, {"tenant": "t"}, {"X": "x"},
 		} {
 			check(data)
 		}
@@ -388,6 +400,8 @@ func TestPayloadFieldNames(t *testing.T) {
 	t.Run("as encoding/json", func(t *testing.T) {
 		agree(t, func(data fields) { agrees[twins](t, data) })
 		agree(t, func(data fields) { agrees[shadow](t, data) })
+		agree(t, func(data fields) { agrees[shallow](t, data) })
+		agree(t, func(data fields) { agrees[marked](t, data) })
 		agree(t, func(data fields) { agrees[cased](t, data) })
 		agree(t, func(data fields) { agrees[tagged](t, data) })
 		agree(t, func(data fields) { agrees[renamed](t, data) })
@@ -395,6 +409,8 @@ func TestPayloadFieldNames(t *testing.T) {
 	t.Run("written as encoding/json", func(t *testing.T) {
 		writes(t, twins{left{1}, right{2}})
 		writes(t, shadow{left{1}, 3})
+		writes(t, shallow{Shared{"inner"}, "outer"})
+		writes(t, marked{plain{"x"}, special{"y"}})
 		writes(t, cased{"x", "y"})
 		writes(t, tagged{Shared{"t"}, "x"})
 		writes(t, renamed{"x", "y"})

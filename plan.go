@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"errors"
-	"reflect"
 	"runtime"
 )
 
@@ -11,7 +10,6 @@ import (
 // It is compiled by the first publish after a change of the subscriptions.
 type plan struct {
 	event         string
-	payload       reflect.Type    // nil until a topic is bound to the name
 	declared      delivery        // what the topics ask for
 	delivery      delivery        // what that and the bus come to
 	subscriptions []*Subscription // of the inline handlers, in their order
@@ -19,7 +17,7 @@ type plan struct {
 	outbox *outbox // for queued subscriptions, or nil
 
 	untyped handlers[Event] // the handlers, for payloads in an Event
-	typed   any             // *handlers[T] when every one takes a T as it is, *posting[T] with an outbox
+	typed   any             // of the topic bound to the name, if any: *handlers[T], *posting[T] or boxed[T]
 }
 
 // handlers are those of a plan's subscriptions. They are run by the one loop

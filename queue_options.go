@@ -133,19 +133,31 @@ const (
 	kindAll
 )
 
-// apply applies the options to a subscription whose handler takes payloads of
-// the given type, and says which of them does not fit.
-func (o *subscriptionOptions) apply(options []SubscribeOption, kind subscriptionKind, payload reflect.Type) error {
+// noOptions are those of most subscriptions.
+var noOptions subscriptionOptions
+
+// readOptions returns the options of a subscription whose handler takes
+// payloads of the given type, or says which of them does not fit. They are not
+// to be changed.
+func readOptions(options []SubscribeOption, kind subscriptionKind, payload reflect.Type) (*subscriptionOptions, error) {
+	if len(options) == 0 && kind == kindHandler {
+		return &noOptions, nil
+	}
+	chosen := new(subscriptionOptions)
+	if kind != kindHandler {
+		chosen.queue.capacity = defaultCapacity
+		chosen.queue.batch, chosen.queue.wait = defaultBatch, defaultWait
+	}
 	for _, option := range options {
 		if option == nil {
-			return errors.New("option is nil")
+			return nil, errors.New("option is nil")
 		}
-		option.applyToSubscription(o)
+		option.applyToSubscription(chosen)
 	}
-	if o.err != nil {
-		return o.err
+	if chosen.err != nil {
+		return nil, chosen.err
 	}
-	return o.queue.check(kind, payload, o)
+	return chosen, chosen.queue.check(kind, payload, chosen)
 }
 
 func (q *queueOptions) check(kind subscriptionKind, payload reflect.Type, o *subscriptionOptions) error {

@@ -132,11 +132,11 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	if handler == nil {
 		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", t.name))
 	}
-	var chosen subscriptionOptions
-	if err := t.prepare(bus, &chosen, options, kindHandler); err != nil {
+	chosen, err := t.readOptions(bus, options, kindHandler)
+	if err != nil {
 		return nil, err
 	}
-	s := newSubscription(bus, t.name, functionOf(handler), &chosen)
+	s := newSubscription(bus, t.name, functionOf(handler), chosen)
 	s.typed = true
 	direct := limited(s, handler)
 	s.handler = limited(s, unbox(handler))
@@ -160,15 +160,16 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	return s.addTo(bus, t.binding())
 }
 
-// prepare checks what a subscription needs and reads its options.
-func (t *Topic[T]) prepare(bus *Bus, chosen *subscriptionOptions, options []SubscribeOption, kind subscriptionKind) error {
+// readOptions checks what a subscription needs and returns its options.
+func (t *Topic[T]) readOptions(bus *Bus, options []SubscribeOption, kind subscriptionKind) (*subscriptionOptions, error) {
 	if err := t.check(bus); err != nil {
-		return err
+		return nil, err
 	}
-	if err := chosen.apply(options, kind, reflect.TypeFor[T]()); err != nil {
-		return errorAt("subscribe to", t.name, err)
+	chosen, err := readOptions(options, kind, reflect.TypeFor[T]())
+	if err != nil {
+		return nil, errorAt("subscribe to", t.name, err)
 	}
-	return nil
+	return chosen, nil
 }
 
 // plan returns what a publish on bus runs, or nil if nobody listens.

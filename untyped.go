@@ -39,7 +39,7 @@ func (b *Bus) Register(eventName string, handler Handler) {
 	if handler == nil {
 		panic(fmt.Sprintf("events: Register(%q): handler is nil", eventName))
 	}
-	s := newSubscription(b, eventName, functionOf(handler), new(subscriptionOptions))
+	s := newSubscription(b, eventName, functionOf(handler), &noOptions)
 	s.handler = wrap(handler, b.options.middleware)
 	if err := b.add(s, nil); err != nil {
 		b.report(context.Background(), err)

@@ -58,6 +58,7 @@ type Position struct {
 	cut      atomic.Bool  // nothing comes at all
 	skipping atomic.Bool  // len(skips) > 0
 	dropped  atomic.Uint64
+	skipped  atomic.Uint64 // events passed over
 
 	// Guarded by the gate's lock.
 	next     uint64 // of a shared cursor: the next event to take
@@ -145,8 +146,8 @@ func (p *Position) HasRoom() bool {
 
 // Taken returns how many events the readers have taken and begun with.
 func (p *Position) Taken() uint64 {
-	dropped := p.dropped.Load()
-	return p.base.Load() - p.first - dropped
+	lost := p.dropped.Load() + p.skipped.Load()
+	return p.base.Load() - p.first - lost
 }
 
 // Dropped returns how many events the cursor has lost.
@@ -302,14 +303,17 @@ func (g *Gate) Skip(newcomer func(owner any) bool) {
 }
 
 // skipLocked reports whether the cursor passes over an event.
-func (p *Position) skipLocked(event uint64) bool {
-	for len(p.skips) > 0 && p.skips[0] < event {
-		p.skips = p.skips[1:] // dropped
+func (p *Position) skipLocked(event uint64) bool { return p.skipToLocked(event+1) > 0 }
+
+// skipToLocked returns how many events before end the cursor was to pass over.
+func (p *Position) skipToLocked(end uint64) (skipped uint64) {
+	for len(p.skips) > 0 && p.skips[0] < end {
+		p.skips = p.skips[1:]
+		skipped++
 	}
-	if len(p.skips) == 0 || p.skips[0] != event {
-		return false
+	if skipped > 0 {
+		p.skipped.Add(skipped)
+		p.skipping.Store(len(p.skips) > 0)
 	}
-	p.skips = p.skips[1:]
-	p.skipping.Store(len(p.skips) > 0)
-	return true
+	return skipped
 }

@@ -88,9 +88,10 @@ func (l *Log[E]) dropOldestLocked() {
 		if l.head >= p.bound() {
 			excess := min(l.head+1-p.capacity-p.base.Load(), l.head-p.next)
 			p.next += excess
-			p.gap += excess
 			p.base.Add(excess)
-			p.dropped.Add(excess)
+			lost := excess - p.skipToLocked(p.next)
+			p.gap += lost
+			p.dropped.Add(lost)
 		}
 		l.dropLimit = min(l.dropLimit, p.bound())
 	}
