@@ -10,7 +10,7 @@ import (
 )
 
 // large does not fit an interface's word, so that boxing it would show.
-type large struct{ a, b, c, d int }
+type large struct{ a, b, c, d int } //nolint:unused // it is about their size
 
 // TestAllocations keeps the hot paths free of allocations.
 func TestAllocations(t *testing.T) {

@@ -66,7 +66,7 @@ func (d *mapDispatcher) Dispatch(ctx context.Context, event events.Event) error 
 }
 
 func (d *mapDispatcher) DispatchAsync(ctx context.Context, event events.Event) {
-	go d.Dispatch(ctx, event)
+	go d.Dispatch(ctx, event) //nolint:errcheck // as the original did
 }
 
 // dispatcher is what code written for the map-based dispatcher calls.

@@ -25,7 +25,8 @@ type Bus struct {
 	routes   routeTable
 	patterns atomic.Pointer[patternSet] // nil without patterns
 
-	life atomic.Pointer[lifeContext] // nil until a handler needs it
+	life    atomic.Pointer[lifeContext] // nil until a handler needs it
+	counter atomic.Uint64               // of subscriptions made; written under mu
 
 	workers  workers
 	activity activity
@@ -33,7 +34,6 @@ type Bus struct {
 	// mu guards the writing of the fields above, the subscriptions of every
 	// route and the fields below. It is never held while user code runs.
 	mu      sync.Mutex
-	counter uint64                     // of subscriptions made
 	result  error                      // of Close, once the bus is closed
 	leaving map[*Subscription]struct{} // taken off the bus and being drained
 }
@@ -141,8 +141,7 @@ func (b *Bus) insert(s *Subscription, topic *binding) error {
 	if b.state.Load() != open {
 		return errorAt("subscribe to", s.event, ErrClosed)
 	}
-	b.counter++
-	s.number = b.counter
+	s.number = b.counter.Add(1)
 	if s.pattern != nil {
 		if s.isQueued() {
 			s.more.log = topiclog.New[entry[Event]](&b.activity.queues)

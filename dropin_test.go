@@ -51,7 +51,7 @@ var (
 		Name string
 		Data any
 	}(events.Event{})
-	_           = events.Event{"user.created", nil} //nolint:govet // unkeyed, as old code may write it
+	_           = events.Event{"user.created", nil} // unkeyed, as old code may write it
 	_ eventName = events.EventUserCreated
 )
 

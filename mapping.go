@@ -328,7 +328,7 @@ func fitByJSON(target, value reflect.Value, misfit error) error {
 
 // reads reports whether the value reads itself through the interface I.
 func reads[I any](target reflect.Value) bool {
-	_, ok := target.Addr().Interface().(I)
+	_, ok := reflect.TypeAssert[I](target.Addr())
 	return ok
 }
 

@@ -125,7 +125,7 @@ func TestMiddlewareMayChangeTheEvent(t *testing.T) {
 
 // tries runs a handler that always fails within Retry, in fake time, and
 // returns when its tries were.
-func tries(t *testing.T, ctx context.Context, err error, retry events.Middleware) (at []time.Duration, result error) {
+func tries(ctx context.Context, t *testing.T, err error, retry events.Middleware) (at []time.Duration, result error) {
 	t.Helper()
 	bus := events.New()
 	begun := time.Now()
@@ -141,7 +141,7 @@ func TestRetry(t *testing.T) {
 	t.Run("counts tries in all", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for attempts := 1; attempts <= 5; attempts++ {
-				at, err := tries(t, t.Context(), errBoom, events.Retry(attempts))
+				at, err := tries(t.Context(), t, errBoom, events.Retry(attempts))
 				require.Len(t, at, attempts)
 				require.EqualError(t, err, "handler failed for event a: boom")
 			}
@@ -177,7 +177,7 @@ func TestRetry(t *testing.T) {
 			} {
 				varied := make(map[time.Duration]bool)
 				for range 20 {
-					at, err := tries(t, t.Context(), errBoom, test.retry)
+					at, err := tries(t.Context(), t, errBoom, test.retry)
 					require.ErrorIs(t, err, errBoom)
 					require.Len(t, at, len(test.full)+1)
 					for i, full := range test.full {
@@ -201,7 +201,7 @@ func TestRetry(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Minute, cancel)
 			begun := time.Now()
-			at, err := tries(t, ctx, errBoom, events.Retry(100, events.WithBackoff(20*time.Second, 20*time.Second)))
+			at, err := tries(ctx, t, errBoom, events.Retry(100, events.WithBackoff(20*time.Second, 20*time.Second)))
 			require.Equal(t, time.Minute, time.Since(begun), "at once")
 			require.Less(t, len(at), 10)
 			require.ErrorIs(t, err, errBoom, "the last error")
@@ -215,7 +215,7 @@ func TestRetry(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			begun := time.Now()
-			at, err := tries(t, ctx, errBoom, events.Retry(100, events.WithBackoff(time.Hour, time.Hour)))
+			at, err := tries(ctx, t, errBoom, events.Retry(100, events.WithBackoff(time.Hour, time.Hour)))
 			require.Len(t, at, 1)
 			require.Zero(t, time.Since(begun))
 			require.ErrorIs(t, err, errBoom)
@@ -227,11 +227,11 @@ func TestRetry(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			at, err := tries(t, ctx, errBoom, events.Retry(100))
+			at, err := tries(ctx, t, errBoom, events.Retry(100))
 			require.Len(t, at, 1)
 			require.ErrorIs(t, err, errBoom)
 			require.ErrorIs(t, err, context.Canceled)
-			at, err = tries(t, ctx, nil, events.Retry(100))
+			at, err = tries(ctx, t, nil, events.Retry(100))
 			require.Len(t, at, 1)
 			require.NoError(t, err, "which may succeed")
 		})
@@ -241,7 +241,7 @@ func TestRetry(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			_, err := tries(t, ctx, context.Canceled, events.Retry(3))
+			_, err := tries(ctx, t, context.Canceled, events.Retry(3))
 			require.EqualError(t, err, "handler failed for event a: gave up after 1 of 3 tries: context canceled")
 		})
 	})
@@ -254,7 +254,7 @@ func TestRetry(t *testing.T) {
 				events.Permanent(fmt.Errorf("wrapping: %w", errBoom)),
 				errors.Join(errOther, events.Permanent(errBoom)),
 			} {
-				at, err := tries(t, t.Context(), cause, events.Retry(10))
+				at, err := tries(t.Context(), t, cause, events.Retry(10))
 				require.Equal(t, []time.Duration{0}, at)
 				require.ErrorIs(t, err, errBoom)
 				require.EqualError(t, err, "handler failed for event a: "+cause.Error())

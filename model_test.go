@@ -90,8 +90,9 @@ func (s *modelSub) deliver(m *model, name string, payload any) (err error) {
 	if s.once && s.handler == nil {
 		return nil // somebody was faster
 	}
-	view, ok := describe(payload), true
+	view := describe(payload)
 	if s.typed != "" {
+		var ok bool
 		if view, ok = readAs(s.typed, payload); !ok {
 			return modelErrors{"payload"}
 		}

@@ -155,8 +155,8 @@ func (b *Bus) reserveNow(ctx context.Context, p *plan) (bool, error) {
 }
 
 func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved bool, err error) {
-	latest := b.latest()
-	var admitted bool
+	latest := b.counter.Load()
+	var admitted, waited bool
 	var turn *topiclog.Position // the queue that has room for this publisher next
 	defer func() {
 		if turn != nil && !reserved {
@@ -174,7 +174,9 @@ func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved b
 		}
 		full := p.outbox.full()
 		if full == nil {
-			p.outbox.skip(latest)
+			if waited {
+				p.outbox.skip(latest)
+			}
 			return true, nil
 		}
 		if full.Policy() == topiclog.Reject {
@@ -185,6 +187,7 @@ func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved b
 			p.outbox.unlock()
 			return false, nil
 		}
+		waited = true
 		if yields < patience {
 			p.outbox.unlock()
 			for ; yields < patience && !full.HasRoom(); yields++ {
@@ -209,13 +212,6 @@ func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved b
 		}
 		turn = full
 	}
-}
-
-// latest returns the number of the latest subscription.
-func (b *Bus) latest() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.counter
 }
 
 // skip keeps the next event from subscriptions that were made while its

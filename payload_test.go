@@ -188,7 +188,7 @@ type (
 		Name    string             `json:"name"`
 		Plain   string             // by its Go name
 		Hidden  string             `json:"-"`
-		Dash    string             `json:"-,"`
+		Dash    string             `json:"-,"` //nolint:staticcheck // a field named "-"
 		private string             //nolint:unused // must not be reached
 		Age     uint8              `json:"age"`
 		Small   int8               `json:"small"`

@@ -169,6 +169,7 @@ func (q *queueOptions) check(kind subscriptionKind, payload reflect.Type, o *sub
 		{q.capacity == 0 && q.lanes > 0, "WithLanes has no queue to be about, want WithQueue too"},
 		{q.orderBy != nil && q.lanes == 0, "WithOrderBy has no lanes to be about, want WithLanes too"},
 		{q.orderBy != nil && q.keyType != payload, fmt.Sprintf("WithOrderBy has a key of %v, want one of %v", q.keyType, payload)},
+		{q.orderBy != nil && q.overflow == DropOldest && q.capacity == 1, "WithOverflow(DropOldest) with WithOrderBy wants a capacity of 2 or more: one event may wait for another of its key"},
 		{q.batchSet && kind != kindBatch, "WithBatch is for SubscribeBatch"},
 		{kind != kindHandler && q.lanes > 0, "WithLanes is for handlers of one event"},
 		{kind != kindHandler && o.once, "WithOnce is for handlers of one event"},

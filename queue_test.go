@@ -1147,3 +1147,66 @@ type oddContext struct {
 	context.Context
 	odd []int
 }
+
+// TestQueueOptions is about options that are wrong, or make no sense together:
+// an error from Subscribe says which and why.
+func TestQueueOptions(t *testing.T) {
+	topic := events.NewTopic[int]("number")
+	queue, lanes := events.WithQueue(1), events.WithLanes(2)
+	batch := events.WithBatch(1, time.Second)
+	key := events.WithOrderBy(func(int) string { return "" })
+	for name, test := range map[string]struct {
+		options []events.SubscribeOption
+		says    string
+		in      []string // of handler, untyped, batch and all
+	}{
+		"queue of 0":          {[]events.SubscribeOption{events.WithQueue(0)}, "WithQueue(0): want a capacity of 1 or more", []string{"handler", "untyped", "batch", "all"}},
+		"queue of -5":         {[]events.SubscribeOption{events.WithQueue(-5)}, "WithQueue(-5): want a capacity", []string{"handler", "untyped", "batch", "all"}},
+		"queue of 0, then 1":  {[]events.SubscribeOption{events.WithQueue(0), queue}, "WithQueue(0)", []string{"handler", "untyped", "batch", "all"}},
+		"unknown overflow":    {[]events.SubscribeOption{queue, events.WithOverflow(17)}, "WithOverflow(17): want Block, DropOldest or Reject", []string{"handler", "untyped", "batch", "all"}},
+		"no lanes":            {[]events.SubscribeOption{queue, events.WithLanes(0)}, "WithLanes(0): want 1 lane or more", []string{"handler", "untyped"}},
+		"lanes of -1":         {[]events.SubscribeOption{queue, events.WithLanes(-1)}, "WithLanes(-1)", []string{"handler", "untyped"}},
+		"overflow, no queue":  {[]events.SubscribeOption{events.WithOverflow(events.Reject)}, "WithOverflow has no queue", []string{"handler", "untyped"}},
+		"Block, no queue":     {[]events.SubscribeOption{events.WithOverflow(events.Block)}, "WithOverflow has no queue", []string{"handler", "untyped"}},
+		"lanes, no queue":     {[]events.SubscribeOption{lanes}, "WithLanes has no queue", []string{"handler", "untyped"}},
+		"key, no lanes":       {[]events.SubscribeOption{queue, key}, "WithOrderBy has no lanes", []string{"handler"}},
+		"key, no queue":       {[]events.SubscribeOption{key}, "WithOrderBy has no lanes", []string{"handler"}},
+		"key of another type": {[]events.SubscribeOption{queue, lanes, events.WithOrderBy(func(string) string { return "" })}, "WithOrderBy has a key of string, want one of int", []string{"handler"}},
+		"key for an Event":    {[]events.SubscribeOption{queue, lanes, key}, "WithOrderBy has a key of int, want one of events.Event", []string{"untyped"}},
+		"batch of 0":          {[]events.SubscribeOption{events.WithBatch(0, time.Second)}, "WithBatch(0, 1s): want 1 event or more", []string{"batch"}},
+		"batch without wait":  {[]events.SubscribeOption{events.WithBatch(1, 0)}, "a wait above 0", []string{"batch"}},
+		"batch before now":    {[]events.SubscribeOption{events.WithBatch(1, -time.Second)}, "WithBatch(1, -1s)", []string{"batch"}},
+		"batch on a handler":  {[]events.SubscribeOption{batch}, "WithBatch is for SubscribeBatch", []string{"handler", "untyped", "all"}},
+		"queue and batch":     {[]events.SubscribeOption{queue, batch}, "WithBatch is for SubscribeBatch", []string{"handler", "untyped", "all"}},
+		"batch with lanes":    {[]events.SubscribeOption{queue, lanes}, "WithLanes is for handlers", []string{"batch", "all"}},
+		"batch, once":         {[]events.SubscribeOption{events.WithOnce()}, "WithOnce is for handlers", []string{"batch", "all"}},
+		"nil":                 {[]events.SubscribeOption{queue, nil}, "option is nil", []string{"handler", "untyped", "batch", "all"}},
+	} {
+		for _, in := range test.in {
+			t.Run(name+", "+in, func(t *testing.T) {
+				var reported failures
+				bus := newBus(t, reported.option())
+				var err error
+				switch in {
+				case "handler":
+					_, err = topic.Subscribe(bus, new(ledger).handle, test.options...)
+				case "untyped":
+					_, err = bus.Subscribe("number", quiet, test.options...)
+				case "batch":
+					_, err = topic.SubscribeBatch(bus, newBatches().handle, test.options...)
+				case "all":
+					for range topic.All(t.Context(), bus, test.options...) {
+						t.Error("got an event")
+					}
+					err = errors.Join(reported.take()...)
+				}
+				require.ErrorContains(t, err, test.says)
+				require.ErrorContains(t, err, `events: subscribe to "number"`)
+				require.False(t, bus.HasHandlers("number"))
+				publish(t, bus, topic, 1)
+				stillWorks(t, bus)
+				mustClose(t, bus)
+			})
+		}
+	}
+}

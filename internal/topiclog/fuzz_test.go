@@ -197,7 +197,7 @@ func play(t *testing.T, script []byte) {
 }
 
 func TestLogAgreesWithSlice(t *testing.T) {
-	rounds := 20_000
+	rounds := 3000
 	if testing.Short() {
 		rounds = 1000
 	}

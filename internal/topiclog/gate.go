@@ -146,6 +146,10 @@ func (p *Position) HasRoom() bool {
 
 // Taken returns how many events the readers have taken and begun with.
 func (p *Position) Taken() uint64 {
+	if p.shared {
+		p.gate.Lock()
+		defer p.gate.Unlock()
+	}
 	lost := p.dropped.Load() + p.skipped.Load()
 	return p.base.Load() - p.first - lost
 }

@@ -360,6 +360,9 @@ func TestEventsAreReleased(t *testing.T) {
 		return made.Load() - gone.Load()
 	}
 	take := func(c *topiclog.Cursor[*payload], n int) {
+		for len(c.Wake()) > 0 {
+			<-c.Wake()
+		}
 		var p *payload
 		for range n {
 			require.True(t, c.Next(&p))
@@ -388,7 +391,10 @@ func TestEventsAreReleased(t *testing.T) {
 	require.Zero(t, left(0))
 
 	write(50)
+	take(a, 10)
 	a.End(true)
+	_, ended = a.Sleep() // the reader learns of it
+	require.True(t, ended)
 	require.Zero(t, left(0))
 	runtime.KeepAlive(log)
 	runtime.KeepAlive(a)
