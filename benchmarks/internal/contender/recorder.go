@@ -37,7 +37,7 @@ func (r *Recorder) Share() { r.shared = true }
 // is being published to the recorder.
 func (r *Recorder) Expect(n int) <-chan struct{} {
 	r.done = make(chan struct{})
-	atomic.AddUint64(&r.target, uint64(n))
+	r.target.Add(uint64(n))
 	return r.done
 }
 
