@@ -237,6 +237,9 @@ func TestOrderBy(t *testing.T) {
 
 	for overflow, name := range map[events.Overflow]string{events.Block: "Block", events.DropOldest: "DropOldest", events.Reject: "Reject"} {
 		for _, capacity := range []int{1, 2, 4} {
+			if overflow == events.DropOldest && capacity == 1 {
+				continue // refused
+			}
 			t.Run(fmt.Sprintf("parked events count, %s, capacity %d", name, capacity), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					bus := newBus(t, new(failures).option())

@@ -183,6 +183,9 @@ func (o *office) subscribe(c *customer, random *rand.Rand, options ...events.Sub
 	c.fails = c.fails && !c.kind.loop // its panics are its own
 	options = append(options, events.WithName(c.name))
 	capacity := 1 + random.IntN(1+random.IntN(20))
+	if c.kind.keys && c.kind.drops {
+		capacity++ // 1 is refused
+	}
 	if !c.kind.inline {
 		options = append(options, events.WithQueue(capacity))
 	}

@@ -244,21 +244,23 @@ func TestQueuedMemory(t *testing.T) {
 	t.Run("by the fast and the slow of several", func(t *testing.T) {
 		var c collectible
 		bus := newBus(t)
-		fast, fastDone := until(t, 100)
-		handle(t, bus, topic, fast, events.WithQueue(128))
+		fast, fastDone := until(t, 1000)
+		handle(t, bus, topic, fast, events.WithQueue(1000))
 		begun := make(chan struct{})
 		gate, open := barrier(t)
 		slow := handle(t, bus, topic, func(_ context.Context, p *tracked) error {
-			if p.number == 100 {
+			if p.number == 1000 {
 				close(begun)
 				<-gate
 			}
 			return nil
-		}, events.WithQueue(128))
-		send(t, bus, &c, 100)
+		}, events.WithQueue(1000))
+		send(t, bus, &c, 1000)
 		<-fastDone
 		<-begun
-		require.LessOrEqual(t, c.left(1), int64(1), "all but the event at work are handled by everyone")
+		// Everyone has handled all but the event at work. A reader lets go of
+		// what it has taken after some events, not after each.
+		require.LessOrEqual(t, c.left(1), int64(1+32))
 		open()
 		runtime.KeepAlive(slow)
 	})
