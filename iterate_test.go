@@ -102,6 +102,7 @@ func TestAll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus, topic := newBus(t), number()
 			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
 			seq := topic.All(ctx, bus)
 			publish(t, bus, topic, count(5)...)
 			var got []int
@@ -487,7 +488,7 @@ func TestWithReplay(t *testing.T) {
 				bus, topic := newBus(t), replays(3)
 				for round := range 5 {
 					ctx, cancel := context.WithCancel(context.Background())
-					l := join(t, bus, topic, untilUnlessAll(way, ctx)...)
+					l := join(t, bus, topic, untilUnlessAll(ctx, way)...)
 					synctest.Wait()
 					want := between(max(0, round*2-3), round*2-1)
 					require.ElementsMatch(t, want, l.take(), "round %d", round)
@@ -690,7 +691,7 @@ func TestWithReplay(t *testing.T) {
 }
 
 // untilUnlessAll ends a subscription with ctx, which for All is its own option.
-func untilUnlessAll(way string, ctx context.Context) []events.SubscribeOption {
+func untilUnlessAll(ctx context.Context, way string) []events.SubscribeOption {
 	if way == "All" {
 		return nil
 	}

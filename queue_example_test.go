@@ -44,7 +44,7 @@ func ExampleTopic_SubscribeBatch() {
 		return nil
 	}, events.WithBatch(3, time.Minute))
 
-	for _, name := range strings.Fields("Ada Grace Edsger Barbara Donald") {
+	for name := range strings.FieldsSeq("Ada Grace Edsger Barbara Donald") {
 		UserCreated.Publish(ctx, bus, User{Name: name})
 	}
 	bus.Close(ctx) // the rest goes out, too
@@ -58,7 +58,7 @@ func ExampleTopic_All() {
 	bus := events.New()
 	users := UserCreated.All(ctx, bus)
 
-	for _, name := range strings.Fields("Ada Grace Edsger") {
+	for name := range strings.FieldsSeq("Ada Grace Edsger") {
 		UserCreated.Publish(ctx, bus, User{Name: name})
 	}
 	for ctx, u := range users {

@@ -1015,7 +1015,7 @@ func TestQueuedPanicsAreErrors(t *testing.T) {
 		topic := events.NewTopic[int]("number")
 		handle(t, bus, topic, func(context.Context, int) error {
 			var none any
-			panic(none)
+			panic(none) //nolint:govet // the handler means to
 		}, events.WithQueue(2))
 		publish(t, bus, topic, 1, 2)
 		mustClose(t, bus)

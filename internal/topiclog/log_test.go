@@ -333,6 +333,39 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// TestEndBesideAReader ends a cursor while its reader looks for what there is:
+// it gets that, and not what is left of it in the log.
+func TestEndBesideAReader(t *testing.T) {
+	for round := range 5000 {
+		l := newLog()
+		c := l.Open(nil, huge, 1, topiclog.Block)
+		got := make(chan []int)
+		go func() {
+			var events []int
+			for {
+				events = append(events, read(c)...)
+				asleep, ended := c.Sleep()
+				if ended {
+					got <- events
+					return
+				}
+				if asleep {
+					<-c.Wake()
+				}
+			}
+		}()
+		for range round % 7 {
+			runtime.Gosched()
+		}
+		write(t, l, 7, 8)
+		for range round % 3 {
+			runtime.Gosched()
+		}
+		c.End(false)
+		require.Equal(t, []int{7, 8}, <-got)
+	}
+}
+
 func TestEventsAreReleased(t *testing.T) {
 	type payload [64]byte
 	log := topiclog.New[*payload](new(atomic.Int64))
@@ -437,7 +470,8 @@ func TestConcurrentUse(t *testing.T) {
 			inside.Go(func() {
 				for taken := 0; ; {
 					var event int
-					dropped, ok := uint64(0), false
+					var dropped uint64
+					var ok bool
 					if readers > 1 || policy == topiclog.DropOldest {
 						dropped, ok = c.Take(&event, false)
 					} else {

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+)
+
+func TestNothingGoesOutBeforeTheFlush(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `ada edits Engines
+bob edits Looms
+-- flush
+digest: Engines by ada, Looms by bob
+-- flush
+cleo edits Asps
+-- flush
+digest: Asps by cleo
+-- close
+digest: Ferries by dan
+`
+	if got := out.String(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
