@@ -178,11 +178,10 @@ func (b *Bus) runOfTask(ctx context.Context, t task, i int) (err error) {
 		}
 		b.report(ctx, t.plan.failure(i, errGoexit))
 	}()
-	err = t.plan.untyped.runOne(ctx, t.plan, t.event, i)
-	returned = true
-	if err != nil {
+	if err = t.plan.untyped.runOne(ctx, t.plan, t.event, i); err != nil {
 		b.report(ctx, err)
 	}
+	returned = true
 	return err
 }
 

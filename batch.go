@@ -39,6 +39,7 @@ func (b *batcher[T]) serveBatches(w *worker) (again bool) {
 	for {
 		more, ended := true, false
 		if b.next(w, &e) {
+			b.reportLost(w, &e)
 			if batch = append(batch, e.payload); len(batch) == 1 {
 				timer = time.NewTimer(b.wait)
 				expired = timer.C

@@ -103,12 +103,16 @@ func (b *Bus) subscribe(name string, handler Handler, options []SubscribeOption)
 		s.pattern = &parsed
 	}
 	if chosen.queue.capacity > 0 {
+		options := chosen.queue
+		if key, ok := options.orderBy.(func(Event) string); ok {
+			options.orderBy = func(event Event) string { return key(unmap(event)) }
+		}
 		s.more.open = func(r *route) queue {
 			log := s.more.log
 			if r != nil {
 				log = r.logs.events
 			}
-			return newConsumer(s, log, &chosen.queue, unmapped(s.handler))
+			return newConsumer(s, log, &options, unmapped(s.handler))
 		}
 	}
 	return s.addTo(b, nil)

@@ -18,6 +18,7 @@ type activity struct {
 	running atomic.Int64 // goroutines
 	queues  atomic.Int64 // goroutines of queues that are not asleep
 	drained atomic.Int64 // events accepted while the bus drains
+	waiting atomic.Int64 // handlers that wait for room in a queue
 
 	// Guarded by bus.mu.
 	changed chan struct{} // closed and replaced when a count falls, once the bus closes
@@ -51,6 +52,7 @@ func (b *Bus) changed() {
 
 // wait returns when condition holds, with the error of ctx if that comes first.
 func (b *Bus) wait(ctx context.Context, condition func() bool) error {
+	ctx = orBackground(ctx)
 	for {
 		b.mu.Lock()
 		if b.activity.changed == nil {
@@ -122,15 +124,23 @@ func (b *Bus) quiet() bool {
 			return false
 		}
 	}
-	// What came while counting may have been missed where it is now.
-	return before == b.activity.drained.Load()
+	// What came or went on while counting may have been missed where it is now.
+	return before == b.activity.drained.Load() && b.busy() == 0
 }
 
 // quietForHandlers reports whether all that is not handled waits for handlers
-// that are in Close.
+// that are in Close: if nobody else goes on, publishers that wait for room do.
 func (b *Bus) quietForHandlers() bool {
 	before := b.activity.drained.Load()
-	return b.busy() <= b.activity.closing.Load() && before == b.activity.drained.Load()
+	waiting := b.activity.waiting.Load()
+	return b.busy()-waiting <= b.activity.closing.Load() && before == b.activity.drained.Load()
+}
+
+// gaveUp reports whether Close has dropped events.
+func (b *Bus) gaveUp() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.result != nil
 }
 
 // finishLater finishes when those handlers are through.
@@ -182,6 +192,7 @@ func (b *Bus) stopAccepting() {
 	b.workers.tasks.Unlock() //nolint:staticcheck // the pair is a barrier
 	for _, s := range b.queues() {
 		s.more.queue.position().Barrier()
+		s.more.queue.closing()
 	}
 }
 

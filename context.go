@@ -35,6 +35,9 @@ func (c *handlerContext) Value(key any) any {
 // last if that was made for the same publisher's context.
 func (b *Bus) detach(publisher context.Context, last *handlerContext, w *worker) *handlerContext {
 	publisher = orBackground(publisher)
+	if h, ok := publisher.(*handlerContext); ok {
+		publisher = h.publisher // or a handler that publishes on and on would make a chain
+	}
 	if last != nil && last.comparable && last.publisher == publisher {
 		return last
 	}

@@ -37,8 +37,8 @@
 // A publish runs the handlers that are subscribed at the moment it is called.
 // What subscribes or unsubscribes while it runs changes the publishes that
 // begin after that. For an asynchronous publish the moment is the call, not the
-// time at which its handlers get to run. While a publish waits for room in a
-// queue, a queued handler that subscribes may get the event, too.
+// time at which its handlers get to run. A publish that waits for room in a
+// queue keeps the handlers of the moment it began, too.
 //
 // In other words, a handler that subscribes another does not cause it to see
 // the event at hand. Two options are stricter: a handler with [WithOnce] runs
@@ -142,11 +142,16 @@
 // or asynchronous handler that is still at work may publish with its own
 // context, so that a workflow under way comes to its end. When the context of
 // Close is done first, the handlers' context is cancelled, what no handler has
-// begun with is dropped, and the error says how many events were left.
+// begun with is dropped, and the error says how many events were not handled:
+// those at work, queued, collected for a batch, and in subscriptions that are
+// being drained.
 //
-// Close may be called more than once, from anywhere, handlers included. A bus
-// whose Close returned nil has no goroutine left, and one with nothing to do
-// has neither a goroutine of asynchronous work nor a running timer.
+// Close may be called more than once, from anywhere. Called by a handler, it
+// waits neither for the event which that handler is at nor for those queued
+// behind it: they are handled when the handler returns, and then the bus ends.
+// Otherwise a bus whose Close returned nil within its context has no goroutine
+// left. One with nothing to do has neither a goroutine of asynchronous work nor
+// a running timer.
 //
 // # Two views of one event
 //
@@ -161,8 +166,8 @@
 //
 // # Memory follows subscriptions
 //
-// What a bus keeps is in proportion to its subscriptions, to the events that they
-// have not handled, and to what [WithReplay] asks for. Publishing names that
+// What a bus keeps is in proportion to its subscriptions, to the most that their
+// queues have held, and to what [WithReplay] asks for. Publishing names that
 // nobody subscribed to leaves nothing behind, however many there are, and even
 // when patterns hear them.
 package events

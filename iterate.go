@@ -2,9 +2,9 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync/atomic"
 )
 
@@ -16,6 +16,14 @@ type iterator[T any] struct {
 
 // An iterator that no loop has begun with keeps nobody waiting.
 func (i *iterator[T]) quiet() bool { return !i.used.Load() || i.consumer.quiet() }
+
+// closing ends an iterator that no loop has begun with, so that nobody waits
+// for room in it. A loop that begins later gets what is queued.
+func (i *iterator[T]) closing() {
+	if !i.used.Load() {
+		i.end(false)
+	}
+}
 
 func (i *iterator[T]) left() uint64 {
 	if !i.used.Load() {
@@ -48,10 +56,14 @@ func (t *Topic[T]) All(ctx context.Context, bus *Bus, options ...SubscribeOption
 }
 
 func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOption) (*iterator[T], error) {
-	chosen, err := t.readOptions(bus, append(slices.Clip(options), WithUntil(ctx)), kindAll)
+	chosen, err := t.readOptions(bus, options, kindAll)
 	if err != nil {
 		return nil, err
 	}
+	if ctx == nil {
+		return nil, errorAt("iterate over", t.name, errors.New("context is nil"))
+	}
+	chosen.until = ctx
 	if chosen.name == "" {
 		chosen.name = fmt.Sprintf("All(%q)", t.name)
 	}
@@ -84,6 +96,7 @@ func (i *iterator[T]) yieldAll(yield func(context.Context, T) bool) {
 	var ctx *handlerContext
 	for i.subscription.more.until.Err() == nil {
 		if i.next(w, &e) {
+			i.reportLost(w, &e)
 			ctx = i.bus.detach(e.ctx, ctx, w)
 			if !yield(ctx, e.payload) {
 				return

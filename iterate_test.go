@@ -379,7 +379,7 @@ func TestAll(t *testing.T) {
 		text := errors.Join(errs...).Error()
 		for _, says := range []string{
 			"WithQueue(0)", "WithLanes is for", "WithOnce is for", "WithBatch is for", "WithMiddleware is for",
-			"WithUntil: context is nil", "option is nil", "topic has another payload type",
+			"context is nil", "option is nil", "topic has another payload type",
 		} {
 			require.Contains(t, text, says)
 		}

@@ -62,7 +62,7 @@ func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 	if !ok {
 		return false, false
 	}
-	c.lost(e, dropped)
+	w.lost = dropped
 	var key string
 	asked := false
 	defer func() {
@@ -71,8 +71,15 @@ func (c *consumer[E]) claim(w *worker, e *entry[E]) (mine, ok bool) {
 			c.failed(c.bus.detach(e.ctx, nil, w), e.payload, errGoexit)
 		}
 	}()
-	err := guard(func() { key = o.key(e.payload) })
+	err := guard(func() {
+		c.reportLost(w, e)
+		key = o.key(e.payload)
+	})
 	asked = true
+	if c.cursor.Cut() {
+		c.cursor.Begin()
+		return false, true
+	}
 	if err != nil {
 		c.cursor.Begin()
 		c.failed(c.bus.detach(e.ctx, nil, w), e.payload, err)

@@ -169,8 +169,8 @@ func WithLogger(logger *slog.Logger) BusOption {
 
 // WithUnhandled has f called with every event that found no handler. It runs
 // in the publisher's goroutine, for an asynchronous publish in one of the bus,
-// and may use the bus; its panic goes to the error handler. By default such
-// events are ignored.
+// and may use the bus; its panic goes to the error handler. A topic that keeps
+// events by [WithReplay] hears them itself. By default such events are ignored.
 //
 // It panics if f is nil.
 func WithUnhandled(f func(ctx context.Context, event Event)) BusOption {

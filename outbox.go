@@ -41,7 +41,11 @@ func (l topicLog[T]) gate() *topiclog.Gate { return &l.Gate }
 func (l topicLog[T]) retain(n int)         { l.Retain(n) }
 
 func (l topicLog[T]) convert(event Event) (any, error) {
-	payload, err := payloadOf[T](event)
+	var payload T
+	var err error
+	if panicked := guard(func() { payload, err = payloadOf[T](event) }); panicked != nil {
+		err = panicked // of a method of T that reads it
+	}
 	return entry[T]{payload: payload}, err
 }
 
@@ -136,90 +140,79 @@ func (b *Bus) tryReserve(p *plan) bool {
 	return false
 }
 
-// reserve locks the outbox of p with room for one event, for which it waits as
-// long as ctx allows.
-func (b *Bus) reserve(ctx context.Context, p *plan) error {
-	if b.tryReserve(p) {
-		return nil
+// turn is the turn to use the room in a queue, which has come to a publisher
+// that waited. It is used or passed on.
+type turn struct{ at *topiclog.Position }
+
+func (t *turn) pass() {
+	if t.at != nil {
+		t.at.Pass()
+		t.at = nil
 	}
-	_, err := b.reserveSlowly(ctx, p, true)
-	return err
 }
 
-// reserveNow is reserve without waiting, and reports false instead.
-func (b *Bus) reserveNow(ctx context.Context, p *plan) (bool, error) {
+// reserve locks the outbox of p with room for one event. If there is none it
+// waits as long as ctx allows and reports false: the publish begins anew, with
+// the handlers that are subscribed by then.
+func (b *Bus) reserve(ctx context.Context, p *plan, turn *turn) (bool, error) {
 	if b.tryReserve(p) {
+		turn.at = nil
 		return true, nil
 	}
-	return b.reserveSlowly(ctx, p, false)
+	full, err := b.reserveNow(ctx, p)
+	for yields := 0; full != nil && yields < patience; yields++ {
+		if full.HasRoom() {
+			full, err = b.reserveNow(ctx, p)
+			continue
+		}
+		runtime.Gosched()
+	}
+	if full == nil {
+		if err == nil {
+			turn.at = nil
+		}
+		return err == nil, err
+	}
+	p.outbox.lock()
+	room := full.Wait()
+	p.outbox.unlock()
+	if room == nil {
+		return false, nil
+	}
+	if turn.at != full {
+		turn.pass()
+	}
+	turn.at = nil
+	if err := b.awaitRoom(ctx, p.event, full, room); err != nil {
+		full.Leave(room)
+		return false, err
+	}
+	turn.at = full
+	return false, nil
 }
 
-func (b *Bus) reserveSlowly(ctx context.Context, p *plan, wait bool) (reserved bool, err error) {
-	latest := b.counter.Load()
-	var admitted, waited bool
-	var turn *topiclog.Position // the queue that has room for this publisher next
-	defer func() {
-		if turn != nil && !reserved {
-			turn.Pass()
-		}
-	}()
-	for yields := 0; ; {
-		p.outbox.lock()
-		if state := b.state.Load(); state == closed || state == draining && !admitted {
-			p.outbox.unlock()
-			if admitted = b.admits(ctx); !admitted {
-				return false, errorAt("publish", p.event, ErrClosed)
-			}
-			continue
-		}
-		full := p.outbox.full()
-		if full == nil {
-			if waited {
-				p.outbox.skip(latest)
-			}
-			return true, nil
-		}
-		if full.Policy() == topiclog.Reject {
-			p.outbox.unlock()
-			return false, fmt.Errorf("events: publish %q to %s: %w", p.event, full.Owner.(*Subscription).Name(), ErrFull)
-		}
-		if !wait {
-			p.outbox.unlock()
-			return false, nil
-		}
-		waited = true
-		if yields < patience {
-			p.outbox.unlock()
-			for ; yields < patience && !full.HasRoom(); yields++ {
-				runtime.Gosched()
-			}
-			yields++
-			continue
-		}
-		yields = 0
-		room := full.Wait()
+// reserveNow locks the outbox of p, or returns a cursor that has no room.
+func (b *Bus) reserveNow(ctx context.Context, p *plan) (full *topiclog.Position, err error) {
+	p.outbox.lock()
+	if state := b.state.Load(); state != open {
 		p.outbox.unlock()
-		if room == nil {
-			continue
+		if state == closed || !b.admits(ctx) {
+			return nil, errorAt("publish", p.event, ErrClosed)
 		}
-		if turn != nil && turn != full {
-			turn.Pass()
+		p.outbox.lock()
+		if b.state.Load() == closed {
+			p.outbox.unlock()
+			return nil, errorAt("publish", p.event, ErrClosed)
 		}
-		turn = nil
-		if err := b.awaitRoom(ctx, p.event, full, room); err != nil {
-			full.Leave(room)
-			return false, err
-		}
-		turn = full
 	}
-}
-
-// skip keeps the next event from subscriptions that were made while its
-// publisher waited.
-func (o *outbox) skip(latest uint64) {
-	for _, g := range o.gates {
-		g.Skip(func(owner any) bool { return owner.(*Subscription).number > latest })
+	if full = p.outbox.full(); full != nil {
+		p.outbox.unlock()
+		if full.Policy() == topiclog.Reject {
+			err = fmt.Errorf("events: publish %q to %s: %w", p.event, full.Owner.(*Subscription).Name(), ErrFull)
+			return nil, err
+		}
 	}
+	return full, nil
 }
 
 // slowPublish is how long a publisher waits before that is reported.
@@ -240,13 +233,17 @@ func (b *Bus) awaitRoom(ctx context.Context, event string, full *topiclog.Positi
 		publisher = h.worker
 		if h.bus == b {
 			closing = b.lifetime().Done()
+			b.activity.waiting.Add(1)
+			b.changed()
+			defer b.activity.waiting.Add(-1)
 		}
 	}
 	if publisher != nil {
-		if !publisher.waitFor(holder) {
+		stuck := !publisher.waitFor(holder)
+		defer publisher.waitNoMore(holder)
+		if stuck && !full.HasRoom() {
 			return fail(ErrDeadlock)
 		}
-		defer publisher.waitNoMore(holder)
 	}
 	slow := time.NewTimer(slowPublish)
 	defer slow.Stop()
@@ -259,7 +256,7 @@ func (b *Bus) awaitRoom(ctx context.Context, event string, full *topiclog.Positi
 		case <-closing:
 			return fail(ErrClosed)
 		case <-slow.C:
-			if publisher != nil && publisher.isStuck(holder) {
+			if publisher != nil && !full.HasRoom() && publisher.isStuck(holder) {
 				return fail(ErrDeadlock)
 			}
 			if !reported {
@@ -271,20 +268,35 @@ func (b *Bus) awaitRoom(ctx context.Context, event string, full *topiclog.Positi
 	}
 }
 
-// post leaves an untyped event in the outbox and runs the inline handlers.
-func (p *plan) post(ctx context.Context, b *Bus, event Event) error {
-	refused, payload := p.convert(event)
-	if refused != nil && p.delivery.failFast {
-		return refused[0]
+// post publishes an untyped event that queued handlers may hear.
+func (b *Bus) post(ctx context.Context, event Event) error {
+	var turn turn
+	defer turn.pass()
+	for {
+		p, err := b.planFor(ctx, event.Name)
+		if p == nil || p.outbox == nil {
+			return b.dispatch(ctx, p, event, err)
+		}
+		refused, payload := p.convert(event)
+		if refused != nil && p.delivery.failFast {
+			return refused[0]
+		}
+		if refused != nil {
+			p = p.withoutTyped()
+		}
+		reserved, err := b.reserve(ctx, p, &turn)
+		if err != nil {
+			return err
+		}
+		if !reserved {
+			continue
+		}
+		p.leave(ctx, event, payload)
+		if err := p.dispatch(ctx, event); err != nil {
+			refused = append(refused, err)
+		}
+		return join(refused)
 	}
-	if err := b.reserve(ctx, p); err != nil {
-		return err
-	}
-	p.leave(ctx, event, payload)
-	if err := p.dispatch(ctx, event); err != nil {
-		refused = append(refused, err)
-	}
-	return join(refused)
 }
 
 // leave puts an untyped event in the outbox, which is locked, and unlocks it.
@@ -322,15 +334,18 @@ func (p *plan) postAsync(ctx context.Context, b *Bus, event Event) error {
 	if refused != nil && p.delivery.failFast {
 		return refused[0]
 	}
-	reserved, err := b.reserveNow(ctx, p)
+	if refused != nil {
+		p = p.withoutTyped()
+	}
+	full, err := b.reserveNow(ctx, p)
 	if err != nil {
 		return err
 	}
-	t := task{ctx: ctx, plan: p, event: event}
 	if refused != nil {
 		defer b.report(ctx, join(refused))
 	}
-	if reserved {
+	t := task{ctx: ctx, plan: p, event: event}
+	if full == nil {
 		if len(p.subscriptions) > 0 {
 			err = b.accept(t, true)
 		}
@@ -338,11 +353,34 @@ func (p *plan) postAsync(ctx context.Context, b *Bus, event Event) error {
 		return err
 	}
 	t.post = func(ctx context.Context) error {
-		err := b.reserve(ctx, p)
+		err := b.awaitReserved(ctx, p)
 		if err == nil {
 			p.leave(ctx, event, payload)
 		}
 		return err
 	}
 	return b.publishAsync(t)
+}
+
+// withoutTyped returns the plan of an event that the topic's handlers cannot
+// take: they neither get it nor have others wait for their queues.
+func (p *plan) withoutTyped() *plan {
+	untyped, rest := *p, *p.outbox
+	gate := rest.typed.gate()
+	rest.typed, rest.takers = nil, nil
+	rest.gates = slices.DeleteFunc(slices.Clone(rest.gates), func(g *topiclog.Gate) bool { return g == gate })
+	untyped.outbox = &rest
+	return &untyped
+}
+
+// awaitReserved is reserve for a worker, which keeps to the handlers of when
+// the event was published.
+func (b *Bus) awaitReserved(ctx context.Context, p *plan) error {
+	var turn turn
+	defer turn.pass()
+	for {
+		if reserved, err := b.reserve(ctx, p, &turn); reserved || err != nil {
+			return err
+		}
+	}
 }

@@ -109,12 +109,12 @@ func (x *posting[T]) leave(ctx context.Context, p *plan, payload T) {
 // publishAsync leaves payload in the queues, at once if they have room, and
 // has the rest done by a worker.
 func (x *posting[T]) publishAsync(ctx context.Context, b *Bus, p *plan, payload T) error {
-	reserved, err := b.reserveNow(ctx, p)
+	full, err := b.reserveNow(ctx, p)
 	if err != nil {
 		return err
 	}
 	t := task{ctx: ctx, plan: p, event: Event{Name: p.event, Data: payload}}
-	if reserved {
+	if full == nil {
 		if len(p.subscriptions) > 0 {
 			err = b.accept(t, true)
 		}
@@ -122,7 +122,7 @@ func (x *posting[T]) publishAsync(ctx context.Context, b *Bus, p *plan, payload 
 		return err
 	}
 	t.post = func(ctx context.Context) error {
-		err := b.reserve(ctx, p)
+		err := b.awaitReserved(ctx, p)
 		if err == nil {
 			x.leave(ctx, p, payload)
 		}
@@ -203,11 +203,15 @@ func convert(event Event, want reflect.Type) (any, error) {
 // were published, so that each handler has a map of its own.
 func unmapped(handler func(context.Context, Event) error) func(context.Context, Event) error {
 	return func(ctx context.Context, event Event) error {
-		if mapped, ok := event.Data.(asMap); ok {
-			event.Data = writeMap(mapped.payload)
-		}
-		return handler(ctx, event)
+		return handler(ctx, unmap(event))
 	}
+}
+
+func unmap(event Event) Event {
+	if mapped, ok := event.Data.(asMap); ok {
+		event.Data = writeMap(mapped.payload)
+	}
+	return event
 }
 
 // asMaps returns handler, with the payloads of a topic of type want as maps.

@@ -20,6 +20,7 @@ type queue interface {
 	start()
 	left() uint64 // events that are not handled
 	quiet() bool  // no event is left that a worker will take
+	closing()     // the bus begins to close
 	// end takes the queue off its log and reports how many events were before
 	// it; its handler still gets those unless they are to be dropped.
 	end(drop bool) uint64
@@ -35,6 +36,7 @@ type queue interface {
 // worker is a goroutine that handles the events of a queue.
 type worker struct {
 	subscription *Subscription
+	lost         uint64          // events dropped before the one taken, to be reported
 	pause        int             // how often it lets others run before it looks for events
 	key          string          // whose events it handles, with WithOrderBy
 	hasKey       bool            // it is at those
@@ -80,6 +82,8 @@ func (c *consumer[E]) position() *topiclog.Position { return &c.cursor.Position 
 func (c *consumer[E]) quiet() bool                  { return c.cursor.Lag() == 0 }
 func (c *consumer[E]) stopped() <-chan struct{}     { return c.done }
 func (c *consumer[E]) workers() []*worker           { return c.team }
+
+func (c *consumer[E]) closing() {}
 
 func (c *consumer[E]) left() uint64 {
 	left := c.cursor.Lag()
@@ -176,6 +180,7 @@ func (c *consumer[E]) serveEach(w *worker) (again bool) {
 		handled++
 		ctx = c.bus.detach(e.ctx, ctx, w)
 		handling = true
+		c.reportLost(w, &e)
 		err := c.handle(ctx, e.payload)
 		handling = false
 		if err != nil {
@@ -193,13 +198,14 @@ func (c *consumer[E]) next(w *worker, e *entry[E]) bool {
 		return c.cursor.Next(e)
 	}
 	dropped, ok := c.cursor.Take(e, false)
-	c.lost(e, dropped)
+	w.lost = dropped
 	return ok
 }
 
-// lost reports events that were dropped before e.
-func (c *consumer[E]) lost(e *entry[E], dropped uint64) {
-	if dropped > 0 {
+// reportLost reports events that were dropped before e.
+func (c *consumer[E]) reportLost(w *worker, e *entry[E]) {
+	if dropped := w.lost; dropped > 0 {
+		w.lost = 0
 		ctx := c.bus.detach(e.ctx, nil, nil)
 		c.bus.report(ctx, &OverflowError{Event: eventOf(c.subscription, e.payload), Handler: c.subscription.Name(), Dropped: dropped})
 	}

@@ -315,7 +315,11 @@ func (o *office) visit(visitor, visits int, random *rand.Rand) {
 			c.topic = max(0, c.topic)
 		}
 		until, cancel := context.WithCancel(context.Background())
-		if !o.subscribe(c, random, events.WithUntil(until)) {
+		var options []events.SubscribeOption
+		if !c.kind.loop { // All ends with its own context
+			options = append(options, events.WithUntil(until))
+		}
+		if !o.subscribe(c, random, options...) {
 			cancel()
 			return
 		}

@@ -137,8 +137,8 @@ const (
 var noOptions subscriptionOptions
 
 // readOptions returns the options of a subscription whose handler takes
-// payloads of the given type, or says which of them does not fit. They are not
-// to be changed.
+// payloads of the given type, or says which of them does not fit. Those of a
+// handler may be shared and are not to be changed.
 func readOptions(options []SubscribeOption, kind subscriptionKind, payload reflect.Type) (*subscriptionOptions, error) {
 	if len(options) == 0 && kind == kindHandler {
 		return &noOptions, nil
@@ -173,6 +173,7 @@ func (q *queueOptions) check(kind subscriptionKind, payload reflect.Type, o *sub
 		{q.batchSet && kind != kindBatch, "WithBatch is for SubscribeBatch"},
 		{kind != kindHandler && q.lanes > 0, "WithLanes is for handlers of one event"},
 		{kind != kindHandler && o.once, "WithOnce is for handlers of one event"},
+		{kind == kindAll && o.until != nil, "WithUntil is for handlers, All ends with its own context"},
 		{kind == kindAll && len(o.middleware) > 0, "WithMiddleware is for handlers"},
 	}
 	for _, m := range misfits {

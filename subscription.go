@@ -90,8 +90,9 @@ func (s *Subscription) Unsubscribe() {
 // nothing queued.
 //
 // It returns an error when ctx is done first, while the handler goes on with
-// what is left, and [ErrDeadlock] when called with the context of that very
-// handler, which goes on likewise.
+// what is left; [ErrClosed] when the bus has dropped some of it at the end of
+// its Close's patience; and [ErrDeadlock], while the handler goes on likewise, when called with the
+// context of that handler or of another for which it waits.
 func (s *Subscription) Drain(ctx context.Context) error {
 	if !s.isQueued() {
 		s.leave()
@@ -111,11 +112,21 @@ func (s *Subscription) Drain(ctx context.Context) error {
 		s.bus.left(s)
 	default:
 	}
-	if h := handling(ctx); h != nil && h.worker != nil && h.worker.subscription == s {
-		return errorAt("drain", s.Name(), ErrDeadlock)
+	if h := handling(ctx); h != nil && h.worker != nil {
+		stuck := h.worker.subscription == s || !h.worker.waitFor(s)
+		if h.worker.subscription != s {
+			defer h.worker.waitNoMore(s)
+		}
+		if stuck {
+			return errorAt("drain", s.Name(), ErrDeadlock)
+		}
 	}
+	ctx = orBackground(ctx)
 	select {
 	case <-queue.stopped():
+		if dropped := queue.position().Discarded(); dropped > 0 && s.bus.gaveUp() {
+			return fmt.Errorf("events: drain %q: %d events were dropped: %w", s.Name(), dropped, ErrClosed)
+		}
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("events: drain %q: %d events left: %w", s.Name(), queue.position().Lag(), context.Cause(ctx))
@@ -193,6 +204,26 @@ func (m *extras) takes() bool {
 		return false
 	}
 	return !m.once || m.claimed.CompareAndSwap(false, true)
+}
+
+// isOver reports whether takes would be false.
+func (m *extras) isOver() bool {
+	return m.once && m.claimed.Load() || m.until != nil && m.until.Err() != nil
+}
+
+// unlessOver returns handler for as long as the subscription is not over. A
+// handler that asks it before it reads the payload does not claim an event
+// that it cannot take.
+func unlessOver(s *Subscription, handler Handler) Handler {
+	if s.more == nil || !s.more.once && s.more.until == nil {
+		return handler
+	}
+	return func(ctx context.Context, event Event) error {
+		if s.more.isOver() {
+			return nil
+		}
+		return handler(ctx, event)
+	}
 }
 
 // taken ends a WithOnce subscription, unless err says that its handler could

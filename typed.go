@@ -81,26 +81,32 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 // publish is Publish for when the plan is not at hand, takes a boxed payload
 // or has queues without room.
 func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
-	p, err := t.plan(ctx, bus)
-	if p == nil {
-		if err == nil && bus.options.unhandled != nil {
-			bus.undelivered(ctx, Event{Name: t.name, Data: payload})
-		}
-		return err
-	}
-	switch typed := p.typed.(type) {
-	case *handlers[T]:
-		if failed, err := typed.run(ctx, payload); err != nil {
-			return typed.resume(ctx, p, payload, failed, err)
-		}
-		return nil
-	case *posting[T]:
-		if err := bus.reserve(ctx, p); err != nil {
+	var turn turn
+	defer turn.pass()
+	for {
+		p, err := t.plan(ctx, bus)
+		if p == nil {
+			if err == nil && bus.options.unhandled != nil {
+				bus.undelivered(ctx, Event{Name: t.name, Data: payload})
+			}
 			return err
 		}
-		return typed.deliver(ctx, p, payload)
+		switch typed := p.typed.(type) {
+		case *handlers[T]:
+			if failed, err := typed.run(ctx, payload); err != nil {
+				return typed.resume(ctx, p, payload, failed, err)
+			}
+			return nil
+		case *posting[T]:
+			if reserved, err := bus.reserve(ctx, p, &turn); err != nil {
+				return err
+			} else if reserved {
+				return typed.deliver(ctx, p, payload)
+			}
+		default:
+			return p.dispatch(ctx, Event{Name: t.name, Data: payload})
+		}
 	}
-	return p.dispatch(ctx, Event{Name: t.name, Data: payload})
 }
 
 // PublishAsync publishes payload on bus and returns at once. The handlers run
@@ -139,7 +145,7 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	s := newSubscription(bus, t.name, functionOf(handler), chosen)
 	s.typed = true
 	direct := limited(s, handler)
-	s.handler = limited(s, unbox(handler))
+	s.handler = unlessOver(s, unbox(direct))
 	middleware := bus.around(t.options.middleware, chosen.middleware)
 	switch {
 	case chosen.queue.capacity > 0:

@@ -55,16 +55,22 @@ func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 		return errorAt("publish", event.Name, errNoBus)
 	}
 	p, err := b.planFor(ctx, event.Name)
-	if p == nil {
-		if err == nil {
-			b.undelivered(ctx, event)
-		}
-		return err
+	if p != nil && p.outbox != nil {
+		return b.post(ctx, event)
 	}
-	if p.outbox != nil {
-		return p.post(ctx, b, event)
+	return b.dispatch(ctx, p, event, err)
+}
+
+// dispatch runs the inline handlers of p, which is nil if there are none or
+// because of err.
+func (b *Bus) dispatch(ctx context.Context, p *plan, event Event, err error) error {
+	if p != nil {
+		return p.dispatch(ctx, event)
 	}
-	return p.dispatch(ctx, event)
+	if err == nil {
+		b.undelivered(ctx, event)
+	}
+	return err
 }
 
 // DispatchAsync publishes event and returns at once. The handlers run in a

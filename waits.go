@@ -11,16 +11,12 @@ import (
 var waits sync.Mutex
 
 // waitFor notes that the handler at work waits for room in the queue of
-// holder, or reports false if that would wait for the handler itself.
+// holder, and reports false if that waits for the handler itself.
 func (w *worker) waitFor(holder *Subscription) bool {
 	waits.Lock()
 	defer waits.Unlock()
 	w.waitsFor = append(w.waitsFor, holder)
-	if isStuck(holder) {
-		w.removeLocked(holder)
-		return false
-	}
-	return true
+	return !isStuck(holder)
 }
 
 // waitNoMore undoes one waitFor.
@@ -74,8 +70,8 @@ func isStuck(holder *Subscription) bool {
 	return stuck[holder]
 }
 
-// mayMakeRoom reports whether some worker of the queue waits for none of the
-// stuck ones.
+// mayMakeRoom reports whether the queue has room, or some worker of it waits
+// for none of the stuck ones.
 func (s *Subscription) mayMakeRoom(stuck map[*Subscription]bool) bool {
 	for _, w := range s.more.queue.workers() {
 		waits := slices.ContainsFunc(w.waitsFor, func(next *Subscription) bool { return stuck[next] })
@@ -84,5 +80,6 @@ func (s *Subscription) mayMakeRoom(stuck map[*Subscription]bool) bool {
 		}
 		return true
 	}
-	return false
+	// A worker may have made room since it was asked.
+	return s.more.queue.position().HasRoom()
 }

@@ -20,7 +20,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/typedbus/events"
@@ -44,34 +43,32 @@ type digest struct {
 	pending *events.Subscription
 }
 
-// flush sends what was kept and returns when that is done. An edit made in the
-// middle of it may be in two digests; had Drain come first, it would be in none.
-func (d *digest) flush(ctx context.Context) error {
-	full := d.pending
-	if err := d.collect(); err != nil {
-		return err
-	}
-	return full.Drain(ctx)
-}
-
 // collect keeps edits until the flush, or for a day, or until there are 1000.
-func (d *digest) collect() (err error) {
-	d.pending, err = PageEdited.SubscribeBatch(d.bus, d.send, events.WithBatch(1000, 24*time.Hour))
-	return err
+func (d *digest) collect() (*events.Subscription, error) {
+	return PageEdited.SubscribeBatch(d.bus, d.send, events.WithBatch(1000, 24*time.Hour))
 }
 
 func (d *digest) send(_ context.Context, edits []Edit) error {
-	var pages []string
-	for _, edit := range edits {
-		pages = append(pages, edit.Page+" by "+edit.Author)
-	}
-	d.log.Printf("digest: %s", strings.Join(pages, ", "))
+	d.log.Printf("digest: %v", edits)
 	return nil
+}
+
+// flush returns when what was kept is sent. An edit made in the middle of it
+// may be in two digests; with Drain first, it could be in none.
+func (d *digest) flush(ctx context.Context) error {
+	fresh, err := d.collect()
+	if err != nil {
+		return err
+	}
+	kept := d.pending
+	d.pending = fresh
+	return kept.Drain(ctx)
 }
 
 func run(ctx context.Context, out io.Writer) error {
 	d := &digest{bus: events.New(), log: log.New(out, "", 0)}
-	if err := d.collect(); err != nil {
+	var err error
+	if d.pending, err = d.collect(); err != nil {
 		return err
 	}
 	for _, edits := range [][]Edit{{{"ada", "Engines"}, {"bob", "Looms"}}, {}, {{"cleo", "Asps"}}} {

@@ -13,13 +13,13 @@ func TestNothingGoesOutBeforeTheFlush(t *testing.T) {
 	const want = `ada edits Engines
 bob edits Looms
 -- flush
-digest: Engines by ada, Looms by bob
+digest: [{ada Engines} {bob Looms}]
 -- flush
 cleo edits Asps
 -- flush
-digest: Asps by cleo
+digest: [{cleo Asps}]
 -- close
-digest: Ferries by dan
+digest: [{dan Ferries}]
 `
 	if got := out.String(); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

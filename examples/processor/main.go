@@ -17,9 +17,9 @@
 //
 //	func (p *Processor) Stop() { close(p.jobs); p.workers.Wait() }
 //
-// and a panic that ends the program, as does a Submit after Stop. Here it is a
-// subscription with WithQueue, WithLanes and WithOverflow(Reject): Submit is
-// Publish, ErrQueueFull is ErrFull, Stop is Close.
+// where a panic in a worker ends the program, and so does a Submit after Stop.
+// Here it is a subscription with WithQueue, WithLanes and WithOverflow(Reject):
+// Submit is Publish, ErrQueueFull is ErrFull, Stop is Close.
 package main
 
 import (

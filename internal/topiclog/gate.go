@@ -53,12 +53,11 @@ type Position struct {
 	first    uint64 // where the cursor began, with what it replays
 	start    uint64 // where it was opened
 
-	waiting  atomic.Int32 // len(waiters)
-	ended    atomic.Bool  // nothing comes behind until
-	cut      atomic.Bool  // nothing comes at all
-	skipping atomic.Bool  // len(skips) > 0
-	dropped  atomic.Uint64
-	skipped  atomic.Uint64 // events passed over
+	waiting   atomic.Int32 // len(waiters)
+	ended     atomic.Bool  // nothing comes behind until
+	cut       atomic.Bool  // nothing comes at all
+	dropped   atomic.Uint64
+	discarded atomic.Uint64 // by End
 
 	// Guarded by the gate's lock.
 	next     uint64 // of a shared cursor: the next event to take
@@ -66,7 +65,6 @@ type Position struct {
 	gap      uint64 // dropped since the last take
 	until    uint64 // set when ended
 	sleeping int
-	skips    []uint64 // events to pass over
 	waiters  []chan struct{}
 
 	wake chan struct{} // a token for each reader woken
@@ -150,8 +148,8 @@ func (p *Position) Taken() uint64 {
 		p.gate.Lock()
 		defer p.gate.Unlock()
 	}
-	lost := p.dropped.Load() + p.skipped.Load()
-	return p.base.Load() - p.first - lost
+	dropped := p.dropped.Load()
+	return p.base.Load() - p.first - dropped
 }
 
 // Dropped returns how many events the cursor has lost.
@@ -275,6 +273,9 @@ func (p *Position) Ready() bool {
 	return p.ended.Load() || p.base.Load() < p.gate.published()
 }
 
+// Discarded returns how many events were dropped when the cursor ended.
+func (p *Position) Discarded() uint64 { return p.discarded.Load() }
+
 // Cut reports whether the cursor has ended and its events were dropped.
 func (p *Position) Cut() bool { return p.cut.Load() }
 
@@ -293,31 +294,4 @@ func (p *Position) Unread() bool {
 func (p *Position) Barrier() {
 	p.gate.Lock()
 	defer p.gate.Unlock()
-}
-
-// Skip has the cursors whose owner is a newcomer pass over the next event to
-// be appended. The caller holds the lock.
-func (g *Gate) Skip(newcomer func(owner any) bool) {
-	for _, p := range g.cursors {
-		if newcomer(p.Owner) {
-			p.skips = append(p.skips, g.head)
-			p.skipping.Store(true)
-		}
-	}
-}
-
-// skipLocked reports whether the cursor passes over an event.
-func (p *Position) skipLocked(event uint64) bool { return p.skipToLocked(event+1) > 0 }
-
-// skipToLocked returns how many events before end the cursor was to pass over.
-func (p *Position) skipToLocked(end uint64) (skipped uint64) {
-	for len(p.skips) > 0 && p.skips[0] < end {
-		p.skips = p.skips[1:]
-		skipped++
-	}
-	if skipped > 0 {
-		p.skipped.Add(skipped)
-		p.skipping.Store(len(p.skips) > 0)
-	}
-	return skipped
 }

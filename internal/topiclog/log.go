@@ -89,9 +89,8 @@ func (l *Log[E]) dropOldestLocked() {
 			excess := min(l.head+1-p.capacity-p.base.Load(), l.head-p.next)
 			p.next += excess
 			p.base.Add(excess)
-			lost := excess - p.skipToLocked(p.next)
-			p.gap += lost
-			p.dropped.Add(lost)
+			p.gap += excess
+			p.dropped.Add(excess)
 		}
 		l.dropLimit = min(l.dropLimit, p.bound())
 	}
@@ -201,17 +200,7 @@ func (c *Cursor[E]) Next(event *E) bool {
 		c.log.releaseLocked()
 		c.log.Unlock()
 	}
-	if c.skipping.Load() && c.skipped() {
-		return c.Next(event)
-	}
 	return true
-}
-
-// skipped reports whether the event just taken is to be passed over.
-func (c *Cursor[E]) skipped() bool {
-	c.log.Lock()
-	defer c.log.Unlock()
-	return c.skipLocked(c.next - 1)
 }
 
 // refresh looks how far the log has come.
@@ -237,10 +226,6 @@ func (c *Cursor[E]) refresh() bool {
 func (c *Cursor[E]) Take(event *E, hold bool) (dropped uint64, ok bool) {
 	c.log.Lock()
 	defer c.log.Unlock()
-	return c.takeLocked(event, hold)
-}
-
-func (c *Cursor[E]) takeLocked(event *E, hold bool) (dropped uint64, ok bool) {
 	p := &c.Position
 	ring, end := c.log.ring, c.log.head
 	if c.ended.Load() {
@@ -251,10 +236,6 @@ func (c *Cursor[E]) takeLocked(event *E, hold bool) (dropped uint64, ok bool) {
 	}
 	*event = ring[p.next&uint64(len(ring)-1)]
 	p.next++
-	if c.skipLocked(p.next - 1) {
-		c.moveLocked()
-		return c.takeLocked(event, hold)
-	}
 	dropped, p.gap = p.gap, 0
 	if hold {
 		p.held++
@@ -324,6 +305,7 @@ func (c *Cursor[E]) End(drop bool) (left uint64) {
 		if drop {
 			left, p.until = p.until-min(c.base.Load(), p.until), 0
 			c.final = nil
+			c.discarded.Add(left)
 			c.cut.Store(true)
 		}
 		return left
@@ -332,16 +314,21 @@ func (c *Cursor[E]) End(drop bool) (left uint64) {
 	g.cursors = slices.DeleteFunc(g.cursors, func(other *Position) bool { return other == p })
 	g.restLocked(0)
 	left = g.head - c.base.Load()
-	if left > 0 {
-		// A reader may be at it: it keeps the ring, the log goes on in another.
-		c.final = c.log.ring
-		c.log.copyLocked(len(c.final))
-	}
+	c.final = c.log.ring
 	if p.until = g.head; drop {
 		p.until, c.final = 0, nil
+		c.discarded.Add(left)
 		c.cut.Store(true)
 	}
+	// Before the ring is replaced: a reader that has not seen the end has the
+	// old one.
 	c.ended.Store(true)
+	if left > 0 {
+		// A reader may be at it: it keeps the ring, the log goes on in another.
+		c.log.copyLocked(len(c.log.ring))
+	} else {
+		c.final = nil
+	}
 	g.limit, g.dropLimit, g.quick = 0, 0, 0
 	c.admitLocked(len(p.waiters))
 	if len(g.cursors) == 0 || g.resting == len(g.cursors) {
