@@ -192,7 +192,6 @@ func (b *Bus) stopAccepting() {
 	b.workers.tasks.Unlock() //nolint:staticcheck // the pair is a barrier
 	for _, s := range b.queues() {
 		s.more.queue.position().Barrier()
-		s.more.queue.closing()
 	}
 }
 

@@ -17,14 +17,6 @@ type iterator[T any] struct {
 // An iterator that no loop has begun with keeps nobody waiting.
 func (i *iterator[T]) quiet() bool { return !i.used.Load() || i.consumer.quiet() }
 
-// closing ends an iterator that no loop has begun with, so that nobody waits
-// for room in it. A loop that begins later gets what is queued.
-func (i *iterator[T]) closing() {
-	if !i.used.Load() {
-		i.end(false)
-	}
-}
-
 func (i *iterator[T]) left() uint64 {
 	if !i.used.Load() {
 		return i.cursor.Lag()
@@ -42,7 +34,8 @@ func (i *iterator[T]) start() {}
 //
 // Leaving the loop unsubscribes, and so does the end of ctx. When the bus
 // closes, the loop gets what is queued and ends; Close waits for its body as
-// for a handler. The iterator can be ranged over once, in any goroutine.
+// for a handler, and for a loop to begin only if a publisher waits for room.
+// The iterator can be ranged over once, in any goroutine.
 //
 // What Subscribe would return as an error goes to the error handler of the
 // bus, and the iterator is empty.

@@ -20,7 +20,6 @@ type queue interface {
 	start()
 	left() uint64 // events that are not handled
 	quiet() bool  // no event is left that a worker will take
-	closing()     // the bus begins to close
 	// end takes the queue off its log and reports how many events were before
 	// it; its handler still gets those unless they are to be dropped.
 	end(drop bool) uint64
@@ -82,8 +81,6 @@ func (c *consumer[E]) position() *topiclog.Position { return &c.cursor.Position 
 func (c *consumer[E]) quiet() bool                  { return c.cursor.Lag() == 0 }
 func (c *consumer[E]) stopped() <-chan struct{}     { return c.done }
 func (c *consumer[E]) workers() []*worker           { return c.team }
-
-func (c *consumer[E]) closing() {}
 
 func (c *consumer[E]) left() uint64 {
 	left := c.cursor.Lag()

@@ -406,8 +406,12 @@ func (o *office) run() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	closes := time.Now()
 	if err := o.bus.Close(ctx); err != nil {
 		o.fail("Close: %v", err)
+	}
+	if took := time.Since(closes); took > 30*time.Second {
+		o.fail("Close took %v: goroutines were left", took)
 	}
 	group.Wait()
 	for _, c := range o.customers {
