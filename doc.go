@@ -38,7 +38,7 @@
 // What subscribes or unsubscribes while it runs changes the publishes that
 // begin after that. For an asynchronous publish the moment is the call, not the
 // time at which its handlers get to run. A publish that waits for room in a
-// queue keeps the handlers of the moment it began, too.
+// queue begins when there is room, with the handlers subscribed by then.
 //
 // In other words, a handler that subscribes another does not cause it to see
 // the event at hand. Two options are stricter: a handler with [WithOnce] runs

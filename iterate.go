@@ -35,7 +35,9 @@ func (i *iterator[T]) start() {}
 // Leaving the loop unsubscribes, and so does the end of ctx. When the bus
 // closes, the loop gets what is queued and ends; Close waits for its body as
 // for a handler, and for a loop to begin only if a publisher waits for room.
-// The iterator can be ranged over once, in any goroutine.
+// A loop that begins after that has contexts that are done, and gets nothing
+// if Close ran out of time. The iterator can be ranged over once, in any
+// goroutine.
 //
 // What Subscribe would return as an error goes to the error handler of the
 // bus, and the iterator is empty.

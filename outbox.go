@@ -373,8 +373,9 @@ func (p *plan) withoutTyped() *plan {
 	return &untyped
 }
 
-// awaitReserved is reserve for a worker, which keeps to the handlers of when
-// the event was published.
+// awaitReserved is reserve for a worker, which keeps to the plan of when the
+// event was published. A queued handler that has since subscribed through the
+// topic gets the event, too.
 func (b *Bus) awaitReserved(ctx context.Context, p *plan) error {
 	var turn turn
 	defer turn.pass()

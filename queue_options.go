@@ -87,7 +87,8 @@ func WithLanes(n int) SubscribeOption {
 // called once for each event, in a goroutine of the queue; its panic is
 // reported like the handler's. For an untyped subscription T is [Event].
 //
-// Subscribe returns an error if T is not the payload type, and without lanes.
+// Subscribe returns an error if T is not the payload type, without lanes, and
+// with [DropOldest] at a capacity of 1.
 // It panics if key is nil.
 func WithOrderBy[T any](key func(payload T) string) SubscribeOption {
 	if key == nil {

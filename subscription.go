@@ -90,8 +90,8 @@ func (s *Subscription) Unsubscribe() {
 // nothing queued.
 //
 // It returns an error when ctx is done first, while the handler goes on with
-// what is left; [ErrClosed] when the bus has dropped some of it at the end of
-// its Close's patience; and [ErrDeadlock], while the handler goes on likewise, when called with the
+// what is left; [ErrClosed] when Close ran out of time and dropped some of it;
+// and [ErrDeadlock], while the handler goes on likewise, when called with the
 // context of that handler or of another for which it waits.
 func (s *Subscription) Drain(ctx context.Context) error {
 	if !s.isQueued() {

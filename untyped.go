@@ -13,7 +13,7 @@ type Event struct {
 }
 
 // Handler handles one event. Its goroutine is the publisher's, unless the
-// subscription is queued, the publish asynchronous or the bus concurrent.
+// subscription is queued, the publish asynchronous or the delivery concurrent.
 // It may publish, subscribe, unsubscribe and close the bus.
 type Handler func(ctx context.Context, event Event) error
 

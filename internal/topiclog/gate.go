@@ -156,7 +156,6 @@ func (p *Position) Taken() uint64 {
 func (p *Position) Dropped() uint64 { return p.dropped.Load() }
 
 // Lag returns how many events the cursor has before it.
-// Lag returns how many events the cursor has before it.
 func (p *Position) Lag() uint64 {
 	base := p.base.Load()
 	if p.ended.Load() {
