@@ -84,11 +84,11 @@ func (b *Bus) wait(ctx context.Context, condition func() bool) error {
 // says how many events were left and wraps the cause of ctx.
 //
 // Close may be called from any goroutine and any number of times; every call
-// waits, and those that return after the bus has ended return the same. Called by a handler, it does not wait for the
-// event which that handler is at nor for those queued behind it, which are
-// handled when it returns, and likewise for other handlers that are in Close.
-// The handler should pass on its context, by which Close knows it when several
-// buses are at work.
+// waits, and those that return after the bus has ended return the same. Called
+// by a handler, it does not wait for the event which that handler is at nor for
+// those queued behind it, which are handled when it returns, and likewise for
+// other handlers that are in Close. The handler should pass on its context, by
+// which Close knows it when several buses are at work.
 func (b *Bus) Close(ctx context.Context) error {
 	if b == nil {
 		return errors.New("events: Close: bus is nil")
