@@ -99,7 +99,7 @@ func TestBadInputIsAnError(t *testing.T) {
 
 	t.Run("nil bus", func(t *testing.T) {
 		var none *events.Bus
-		var ctx = t.Context()
+		ctx := t.Context()
 		for name, do := range map[string]func() error{
 			"Dispatch":         func() error { return none.Dispatch(ctx, named("a")) },
 			"Publish":          func() error { return topic.Publish(ctx, none, ada) },

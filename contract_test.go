@@ -783,8 +783,15 @@ func TestTwoViewsOfOneEvent(t *testing.T) {
 		handle(t, bus, topic, j.notingTyped("typed"))
 		bus.Register("account.created", j.noting("untyped"))
 		for _, data := range []any{
-			nil, (*account)(nil), 7, "Ada", []account{ada}, struct{ ID int }{1}, map[string]any{}, map[string]any(nil),
-			map[string]any{"unknown": 1}, map[string]any{"id": "one"}, map[string]any{"id": 1, "name": 2}, map[int]any{1: 1},
+			nil, (*account)(nil), 7, "Ada",
+			[]account{ada},
+			struct{ ID int }{1},
+			map[string]any{},
+			map[string]any(nil),
+			map[string]any{"unknown": 1},
+			map[string]any{"id": "one"},
+			map[string]any{"id": 1, "name": 2},
+			map[int]any{1: 1},
 		} {
 			err := bus.Dispatch(t.Context(), events.Event{Name: "account.created", Data: data})
 			mismatch, ok := errors.AsType[*events.PayloadError](err)

@@ -14,9 +14,6 @@ type iterator[T any] struct {
 	used atomic.Bool
 }
 
-// An iterator that no loop has begun with keeps nobody waiting.
-func (i *iterator[T]) quiet() bool { return !i.used.Load() || i.consumer.quiet() }
-
 func (i *iterator[T]) left() uint64 {
 	if !i.used.Load() {
 		return i.cursor.Lag()
@@ -33,11 +30,9 @@ func (i *iterator[T]) start() {}
 // The context of each event has its publisher's values.
 //
 // Leaving the loop unsubscribes, and so does the end of ctx. When the bus
-// closes, the loop gets what is queued and ends; Close waits for its body as
-// for a handler, and for a loop to begin only if a publisher waits for room.
-// A loop that begins after that has contexts that are done, and gets nothing
-// if Close ran out of time. The iterator can be ranged over once, in any
-// goroutine.
+// closes, the loop gets what is queued and ends. Close waits for that as for a
+// handler, and so for a loop to begin if events are queued for it. The iterator
+// can be ranged over once, in any goroutine.
 //
 // What Subscribe would return as an error goes to the error handler of the
 // bus, and the iterator is empty.

@@ -391,8 +391,17 @@ type (
 func TestPayloadFieldNames(t *testing.T) {
 	agree := func(t *testing.T, check func(data fields)) {
 		for _, data := range []fields{
-			{"left_id": 1, "right_id": 2}, {"left_id": 1}, {"outer": 3, "left_id": 1}, {"key": "x"}, {"KEY": "x"},
-			{"key": "x", "KEY": "y"}, {"Key": "z"}, {"base": fields{"tenant": "t"}}, {"a": "1", "b": "2"}, {"tenant": "t"}, {"X": "x"},
+			{"left_id": 1, "right_id": 2},
+			{"left_id": 1},
+			{"outer": 3, "left_id": 1},
+			{"key": "x"},
+			{"KEY": "x"},
+			{"key": "x", "KEY": "y"},
+			{"Key": "z"},
+			{"base": fields{"tenant": "t"}},
+			{"a": "1", "b": "2"},
+			{"tenant": "t"},
+			{"X": "x"},
 		} {
 			check(data)
 		}

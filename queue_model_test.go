@@ -64,7 +64,8 @@ type customerKind struct {
 }
 
 var customerKinds = []customerKind{
-	{name: "queue"}, {name: "queue"},
+	{name: "queue"},
+	{name: "queue"},
 	{name: "inline", inline: true},
 	{name: "untyped", untyped: true},
 	{name: "untyped inline", untyped: true, inline: true},
@@ -72,7 +73,8 @@ var customerKinds = []customerKind{
 	{name: "untyped drop", drops: true, untyped: true},
 	{name: "lanes", unordered: true},
 	{name: "drop lanes", unordered: true, drops: true},
-	{name: "keys", keys: true}, {name: "keys", keys: true},
+	{name: "keys", keys: true},
+	{name: "keys", keys: true},
 	{name: "drop keys", keys: true, drops: true},
 	{name: "batch", batch: true},
 	{name: "drop batch", batch: true, drops: true},
@@ -408,12 +410,13 @@ func (o *office) run() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	closes := time.Now()
+	closes, stacks := time.Now(), make([]byte, 1<<20)
+	slow := time.AfterFunc(30*time.Second, func() { stacks = stacks[:runtime.Stack(stacks, true)] })
 	if err := o.bus.Close(ctx); err != nil {
 		o.fail("Close: %v", err)
 	}
-	if took := time.Since(closes); took > 30*time.Second {
-		o.fail("Close took %v: goroutines were left", took)
+	if !slow.Stop() {
+		o.fail("Close took %v, these were left after half of it:\n%s", time.Since(closes), stacks)
 	}
 	group.Wait()
 	for _, c := range o.customers {

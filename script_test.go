@@ -49,8 +49,13 @@ var (
 	modelTypes    = []string{"int", "account"}
 	seven         = 7
 	modelPayloads = []any{
-		1, &seven, (*int)(nil), account{ID: 2}, &account{ID: 3}, (*account)(nil), nil, "text",
-		map[string]any{"id": 4}, map[string]any{"id": "no"}, map[string]any{"unknown": 5}, map[string]any{},
+		1, &seven, (*int)(nil),
+		account{ID: 2},
+		&account{ID: 3}, (*account)(nil), nil, "text",
+		map[string]any{"id": 4},
+		map[string]any{"id": "no"},
+		map[string]any{"unknown": 5},
+		map[string]any{},
 	}
 )
 
