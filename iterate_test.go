@@ -192,6 +192,41 @@ func TestAll(t *testing.T) {
 		})
 	})
 
+	for how, end := range map[string]func(bus *events.Bus, cancel func()){
+		"the end of its ctx": func(_ *events.Bus, cancel func()) { cancel() },
+		"Unsubscribe": func(bus *events.Bus, _ func()) {
+			for topic := range bus.Topics() {
+				topic.Subscriptions[0].Unsubscribe()
+			}
+		},
+	} {
+		t.Run("Close waits no longer for a loop that never begins after "+how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus, topic := newBus(t), number()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				seq := topic.All(ctx, bus)
+				publish(t, bus, topic, count(3)...)
+				var took time.Duration
+				closed := inBackground(func() error {
+					defer func(begun time.Time) { took = time.Since(begun) }(time.Now())
+					return closeWithin(context.Background(), bus, time.Minute)
+				})
+				done, _ := closed()
+				require.False(t, done)
+				end(bus, cancel)
+				time.Sleep(time.Hour)
+				done, err := closed()
+				require.True(t, done)
+				require.NoError(t, err)
+				require.Zero(t, took, "nothing is left to wait for")
+				for range seq {
+					t.Error("got an event")
+				}
+			})
+		})
+	}
+
 	t.Run("Close of an idle one that never begins", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus, topic := newBus(t), number()
