@@ -97,6 +97,7 @@ func (c *consumer[E]) end(drop bool) uint64 {
 	if drop && c.ordering != nil {
 		c.ordering.drop()
 	}
+	c.bus.changed() // fewer events may be left to wait for
 	return left
 }
 

@@ -5,7 +5,9 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/ast/inspector"
@@ -28,6 +30,7 @@ the assertion and returns an error, in functions that return just an error.`,
 
 func checkAssertion(pass *analysis.Pass) (any, error) {
 	d := pass.ResultOf[topics].(*declarations)
+	topical := d.handlersOfTopics(pass)
 	for _, file := range d.files {
 		values := flow.Of(pass.TypesInfo, file.Node())
 		for cursor := range file.Preorder((*ast.TypeAssertExpr)(nil)) {
@@ -36,15 +39,42 @@ func checkAssertion(pass *analysis.Pass) (any, error) {
 				!values.ReachesData(calls.Default, pass.TypesInfo, assertion.X) || isGuarded(pass, cursor) {
 				continue
 			}
-			d.report(pass, analysis.Diagnostic{
+			finding := analysis.Diagnostic{
 				Pos: assertion.Pos(), End: assertion.End(),
 				Message: fmt.Sprintf("unchecked assertion panics when the payload holds another type than %s",
 					types.ExprString(assertion.Type)),
-				SuggestedFixes: checkedAssertion(pass, cursor),
-			})
+			}
+			// The fix of untyped may rewrite the same lines, and two fixes in
+			// one place do not merge.
+			inside := func(body *ast.BlockStmt) bool { return body.Pos() <= assertion.Pos() && assertion.End() <= body.End() }
+			if !slices.ContainsFunc(topical, inside) {
+				finding.SuggestedFixes = checkedAssertion(pass, cursor)
+			}
+			d.report(pass, finding)
 		}
 	}
 	return nil, nil
+}
+
+// handlersOfTopics returns the bodies of handlers that subscribe by the name of
+// a declared topic.
+func (d *declarations) handlersOfTopics(pass *analysis.Pass) []*ast.BlockStmt {
+	var bodies []*ast.BlockStmt
+	for _, file := range d.files {
+		for cursor := range file.Preorder((*ast.CallExpr)(nil)) {
+			call, ok := calls.Default.Of(pass.TypesInfo, cursor.Node().(*ast.CallExpr))
+			if !ok || call.Kind != calls.Register && call.Kind != calls.Subscribe {
+				continue
+			}
+			if text, ok := calls.Text(pass.TypesInfo, call.Name); !ok || d.topic(text) == nil {
+				continue
+			}
+			if _, body := calls.Function(pass.TypesInfo, pass.Files, call.Handler); body != nil {
+				bodies = append(bodies, body)
+			}
+		}
+	}
+	return bodies
 }
 
 // isGuarded reports whether the same assertion was checked further up in the
@@ -102,6 +132,10 @@ func checkedAssertion(pass *analysis.Pass, cursor inspector.Cursor) []analysis.S
 	if !ok || assign.Tok != token.DEFINE || len(assign.Lhs) != 1 || calls.IsBlank(assign.Lhs[0]) {
 		return nil
 	}
+	// The new variable must not hide what the error is to be about.
+	if name, ok := assign.Lhs[0].(*ast.Ident); !ok || rewrite.FreeName(assertion.X, name.Name) == "" {
+		return nil
+	}
 	switch cursor.Parent().Parent().Node().(type) {
 	case *ast.BlockStmt, *ast.CaseClause:
 	default:
@@ -121,10 +155,11 @@ func checkedAssertion(pass *analysis.Pass, cursor inspector.Cursor) []analysis.S
 		return nil
 	}
 	operand, want := file.Text(assertion.X), file.Text(assertion.Type)
+	want = strings.ReplaceAll(want, "%", "%%")
 	message := "payload is %T, want " + want
 	if index, ok := ast.Unparen(assertion.X).(*ast.IndexExpr); ok {
 		if key, ok := calls.Text(pass.TypesInfo, index.Index); ok {
-			message = key + " is %T, want " + want
+			message = strings.ReplaceAll(key, "%", "%%") + " is %T, want " + want
 		}
 	}
 	return []analysis.SuggestedFix{{

@@ -126,7 +126,7 @@ func (b *body) readPrologue(block *ast.BlockStmt) {
 		}
 		variable := assign.Lhs[0].(*ast.Ident)
 		object := b.Info.Defs[variable]
-		if object == nil || usesNameIn(block.List[:i], variable.Name) {
+		if object == nil || variable.Name == "_" || usesNameIn(block.List[:i], variable.Name) {
 			return // the name means something else further up
 		}
 		if len(assign.Lhs) == 2 {
@@ -215,7 +215,7 @@ func (b *body) readChecks(block *ast.BlockStmt) {
 			}
 			assertion, ok := assign.Rhs[0].(*ast.TypeAssertExpr)
 			variable, isNew := assign.Lhs[0].(*ast.Ident)
-			if !ok || !isNew || b.Info.Defs[variable] == nil {
+			if !ok || !isNew || variable.Name == "_" || b.Info.Defs[variable] == nil {
 				continue
 			}
 			if field, err := b.field(assertion); err != nil || field.Name == "" {
@@ -331,6 +331,9 @@ func (b *body) useEvent(stack []ast.Node) error {
 			return errors.New("the handler asserts the payload twice")
 		}
 		return b.useElement(stack, 4)
+	}
+	if b.payload != nil {
+		return errors.New("the handler asserts the payload twice")
 	}
 	b.edits = append(b.edits, replace(assertion.Pos(), assertion.End(), b.name))
 	return nil

@@ -26,10 +26,20 @@ func (f *File) Import(path, name string) (local string, edits []analysis.TextEdi
 		}
 		return imported.Name(), nil, true
 	}
-	if f.uses(name) || f.Types.Scope().Lookup(name) != nil {
+	if f.uses(name) || f.Types.Scope().Lookup(name) != nil || !mayImport(f.Types.Path(), path) {
 		return "", nil, false
 	}
 	return name, []analysis.TextEdit{f.insertImport(last, strconv.Quote(path))}, true
+}
+
+// mayImport reports whether a package may import path, as far as internal
+// folders decide it.
+func mayImport(importer, path string) bool {
+	parent, _, found := strings.Cut("/"+path+"/", "/internal/")
+	if !found {
+		return true
+	}
+	return strings.HasPrefix("/"+importer+"/", parent+"/")
 }
 
 func (f *File) insertImport(last *ast.ImportSpec, quoted string) analysis.TextEdit {
