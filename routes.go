@@ -36,7 +36,7 @@ var nameSeed = maphash.MakeSeed()
 var removed = new(route)
 
 // routeTable maps names to routes: an open-addressed table that readers probe
-// without a lock, in half the time of sync.Map and an eighth of its memory.
+// without a lock, sized for little memory per route and a short way to it.
 // Writers hold the bus's lock. The zero table is empty.
 type routeTable struct {
 	slots atomic.Pointer[[]atomic.Pointer[route]] // length is a power of two
