@@ -104,9 +104,18 @@ func TestAllocations(t *testing.T) {
 		pass := func(next events.Handler) events.Handler {
 			return func(ctx context.Context, e events.Event) error { return next(ctx, e) }
 		}
+		// The context that names the subscription is one.
+		for _, handlers := range []int{1, 10} {
+			bus := events.New(events.WithMiddleware(pass))
+			for range handlers {
+				subscribe(t, bus, "a.b", untyped, events.WithMiddleware(pass, pass))
+			}
+			allocates(t, float64(handlers), handlers, &ran, func() error { return bus.Dispatch(ctx, named("a.b")) })
+		}
 		bus := events.New(events.WithMiddleware(pass))
-		subscribe(t, bus, "a.b", untyped, events.WithMiddleware(pass, pass))
-		allocates(t, 0, 1, &ran, func() error { return bus.Dispatch(ctx, named("a.b")) })
+		handle(t, bus, events.NewTopic[large]("a.b"), typed)
+		boxed := events.Event{Name: "a.b", Data: large{}}
+		allocates(t, 1, 1, &ran, func() error { return bus.Dispatch(ctx, boxed) })
 	})
 }
 

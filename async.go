@@ -2,163 +2,132 @@ package events
 
 import (
 	"context"
-	"runtime"
-	"sync/atomic"
+	"fmt"
 
-	"github.com/typedbus/events/internal/fifo"
+	"github.com/typedbus/events/internal/pool"
+	"github.com/typedbus/events/internal/topiclog"
 )
-
-// patience is how often an idle worker lets others run before it ends, so that
-// a stream of events finds it alive. Since it does end, nothing is left behind
-// by a bus that nobody closes.
-const patience = 64
 
 // task is an asynchronous publish.
 type task struct {
-	ctx   context.Context // of the publisher
-	plan  *plan           // nil for an event that nobody hears
-	event Event
-	first int // of the plan's handlers to run
-
-	post func(context.Context) error // what remains to be done before that, or nil
+	publisher context.Context
+	plan      *plan // nil for an event that nobody hears
+	event     Event
+	first     int     // of the plan's handlers to run
+	parcel    *parcel // to be left in queues that had no room, or nil
 }
 
-// workers runs tasks, each as soon as a processor is free and never behind one
-// that blocks: while tasks are waiting, one worker is the lookout, who takes up
-// what the others leave. A burst so costs a goroutine for each task that
-// blocks, not one for each task; and a publisher reads nothing that workers
-// write for each task.
-type workers struct {
-	tasks    fifo.Queue[task]
-	lookout  atomic.Bool // there is one
-	_        [60]byte
-	idle     atomic.Int32 // workers without a task, the lookout aside
-	finished atomic.Uint64
-	_        [48]byte
-}
-
-// publishAsync has the workers run a task.
-func (b *Bus) publishAsync(t task) error {
-	if t.plan == nil && b.options.unhandled == nil {
-		return nil
-	}
-	err := b.accept(t, false)
-	if err != nil && b.admits(t.ctx) {
-		err = b.accept(t, true)
-	}
-	return err
-}
-
-// accept adds a task unless the bus is closed, or about to and the task not
-// admitted.
-func (b *Bus) accept(t task, admitted bool) error {
-	b.workers.tasks.Lock()
-	if state := b.state.Load(); state == closed || state == draining && !admitted {
-		b.workers.tasks.Unlock()
-		return errorAt("publish", t.event.Name, ErrClosed)
-	}
-	b.workers.tasks.Push(t)
-	b.workers.tasks.Unlock()
-	b.ensureLookout()
-	return nil
-}
-
-// ensureLookout starts a lookout unless there is one.
-func (b *Bus) ensureLookout() {
-	if !b.workers.lookout.Load() && b.workers.lookout.CompareAndSwap(false, true) {
-		b.activity.started()
-		go b.work()
-	}
-}
-
-// work is a goroutine of the workers. It begins as the lookout, and becomes it
-// again when it has nothing to do and there is none.
-func (b *Bus) work() {
-	defer b.ended()
-	for b.lookOut() {
-		b.workOff()
-		if !b.workers.lookout.CompareAndSwap(false, true) {
-			return
-		}
-	}
-}
-
-// lookOut waits for a task that the workers leave, makes another goroutine the
-// lookout for what is behind it, and runs it. It reports false when nothing
-// came for a long while.
-func (b *Bus) lookOut() bool {
-	w := &b.workers
-	for waited := 0; ; waited++ {
-		runtime.Gosched()
-		if w.tasks.Empty() {
-			if waited < patience {
-				continue
-			}
-			w.lookout.Store(false)
-			// A publisher may have relied on this lookout just before.
-			if w.tasks.Empty() || !w.lookout.CompareAndSwap(false, true) {
-				return false
-			}
-		}
-		runtime.Gosched() // a worker may be about to take it
-		if t, ok := w.tasks.Pop(); ok {
-			w.lookout.Store(false)
-			if !w.tasks.Empty() {
-				b.ensureLookout()
-			}
-			b.runTask(t, nil)
-			return true
-		}
-	}
-}
-
-// workOff runs tasks until there are none for a while. One worker at a time
-// waits for more.
-func (b *Bus) workOff() {
-	w := &b.workers
-	var last *handlerContext
+// publishAsync leaves an event in the queues, at once if there is room, and has
+// the rest done in a goroutine of the bus: both or neither.
+func (b *Bus) publishAsync(ctx context.Context, event Event, topic binding) error {
+	var r resolution
+	defer r.release()
 	for {
-		for t, ok := w.tasks.Pop(); ok; t, ok = w.tasks.Pop() {
-			last = b.runTask(t, last)
+		if err := b.resolve(ctx, event.Name, topic, &r); err != nil {
+			return err
 		}
-		last = nil
-		alone := w.idle.Add(1) == 1
-		for waited := 0; alone && waited < patience && w.tasks.Empty(); waited++ {
-			runtime.Gosched()
-		}
-		w.idle.Add(-1)
-		if w.tasks.Empty() {
-			return
+		done, err := b.startAsync(ctx, event, &r)
+		if done || err != nil {
+			return err
 		}
 	}
 }
 
-// runTask runs the handlers of an asynchronous publish and reports each
-// failure at once. It returns the context that they had, for the next task.
-func (b *Bus) runTask(t task, last *handlerContext) (ctx *handlerContext) {
-	defer b.finishTask()
-	ctx = b.detach(t.ctx, last, nil)
-	if t.post != nil {
-		if err := t.post(ctx); err != nil {
+// startAsync reports false if the plan has to be looked up again.
+func (b *Bus) startAsync(ctx context.Context, event Event, r *resolution) (done bool, err error) {
+	t := task{publisher: ctx, plan: r.plan, event: event}
+	if t.plan == nil {
+		if b.options.unhandled == nil {
+			return true, nil
+		}
+		return b.goAsync(t, r)
+	}
+	if len(t.plan.places) == 0 {
+		return b.goAsync(t, r)
+	}
+	var c parcel
+	c.fill(t.plan, event)
+	if c.refused != nil {
+		if t.plan.delivery.failFast {
+			return true, c.refused[0]
+		}
+		defer func() {
+			if done && err == nil {
+				b.report(ctx, join(c.refused))
+			}
+		}()
+	}
+	switch verdict, full, _ := c.reserve(nil, r.at != nil); {
+	case verdict == topiclog.NoEntry:
+		return false, nil
+	case verdict == topiclog.NoRoom && full.Rejects:
+		return true, &QueueError{Operation: "publish", Event: event.Name, Handler: full.Owner.(*Subscription).Name(), Err: ErrFull}
+	case verdict == topiclog.NoRoom:
+		waits := c
+		t.parcel = &waits
+		return b.goAsync(t, r)
+	case len(t.plan.inline) > 0:
+		if done, err = b.goAsync(t, r); err != nil || !done {
+			c.each(func(_ int, at placed) bool {
+				at.gate().Unlock()
+				return true
+			})
+			return done, err
+		}
+	}
+	c.leave(ctx)
+	return true, nil
+}
+
+// goAsync hands a task to the pool.
+func (b *Bus) goAsync(t task, r *resolution) (done bool, err error) {
+	switch b.async.Go(t, r.at != nil) {
+	case pool.Full:
+		return true, &QueueError{Operation: "publish", Event: t.event.Name, Handler: "asynchronous handlers", Err: fmt.Errorf("%w: %d are not through, which is the limit of WithAsyncLimit", ErrFull, b.options.asyncLimit)}
+	case pool.Refused:
+		return false, nil
+	}
+	return true, nil
+}
+
+// runTask runs the handlers of an asynchronous publish and reports each failure
+// at once.
+func (b *Bus) runTask(ctx context.Context, t task) {
+	if t.parcel != nil {
+		var wait waiting
+		defer wait.leave()
+		if err := b.enqueueTask(ctx, t.parcel, &wait); err != nil {
 			b.report(ctx, err)
-			return ctx
+			return
 		}
 	}
 	switch {
 	case t.plan == nil:
 		b.undelivered(ctx, t.event)
 	case t.plan.delivery.concurrency > 1:
-		if _, err := t.plan.untyped.fanOut(ctx, t.plan, t.event); err != nil {
+		if _, err := t.plan.fanOut(ctx, t.event); err != nil {
 			b.report(ctx, err)
 		}
 	default:
-		for i := t.first; i < len(t.plan.subscriptions); i++ {
+		for i := t.first; i < len(t.plan.inline); i++ {
 			if err := b.runOfTask(ctx, t, i); err != nil && t.plan.delivery.failFast {
 				break
 			}
 		}
 	}
-	return ctx
+}
+
+// enqueueTask is enqueue with the plan of when the event was published.
+func (b *Bus) enqueueTask(ctx context.Context, c *parcel, wait *waiting) error {
+	for {
+		done, err := b.enqueue(ctx, c, true, wait)
+		if done || err != nil {
+			return err
+		}
+		if b.state.Load() == closed {
+			return errorAt("publish", c.plan.event, ErrClosed)
+		}
+	}
 }
 
 // runOfTask runs one handler of an asynchronous publish. If that ends the
@@ -169,33 +138,15 @@ func (b *Bus) runOfTask(ctx context.Context, t task, i int) (err error) {
 		if returned {
 			return
 		}
-		t.post = nil
-		if t.first = i + 1; !t.plan.delivery.failFast && t.first < len(t.plan.subscriptions) {
-			b.workers.tasks.Lock()
-			b.workers.tasks.Push(t)
-			b.workers.tasks.Unlock()
-			b.ensureLookout()
+		t.parcel = nil
+		if t.first = i + 1; !t.plan.delivery.failFast && t.first < len(t.plan.inline) {
+			b.async.Again(t)
 		}
 		b.report(ctx, t.plan.failure(i, errGoexit))
 	}()
-	if err = t.plan.untyped.runOne(ctx, t.plan, t.event, i); err != nil {
+	if err = t.plan.runOne(ctx, t.event, i); err != nil {
 		b.report(ctx, err)
 	}
 	returned = true
 	return err
-}
-
-func (b *Bus) finishTask() {
-	b.workers.finished.Add(1)
-	b.changed()
-}
-
-// undelivered tells of an event that nobody heard.
-func (b *Bus) undelivered(ctx context.Context, event Event) {
-	if b.options.unhandled == nil {
-		return
-	}
-	if err := guard(func() { b.options.unhandled(ctx, event) }); err != nil {
-		b.report(ctx, &HandlerError{Event: event.Name, Handler: "WithUnhandled", Err: err})
-	}
 }

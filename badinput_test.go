@@ -3,9 +3,12 @@ package events_test
 import (
 	"context"
 	"errors"
+	html "html/template"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
+	text "text/template"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -45,6 +48,24 @@ func panicText(t *testing.T, f func()) (text string) {
 
 func quiet(context.Context, events.Event) error { return nil }
 
+// bound has a name carry a T.
+func bound[T any](t *testing.T, bus *events.Bus) { require.NoError(t, subscribing[T](bus)) }
+
+func subscribing[T any](bus *events.Bus) error {
+	_, err := events.NewTopic[T]("a").Subscribe(bus, func(context.Context, T) error { return nil })
+	return err
+}
+
+func boundHere(t *testing.T, bus *events.Bus) {
+	type order struct{}
+	bound[order](t, bus)
+}
+
+func subscribingHere(bus *events.Bus) error {
+	type order struct{}
+	return subscribing[order](bus)
+}
+
 func TestProgrammerErrorsPanic(t *testing.T) {
 	topic := events.NewTopic[account]("account.created")
 	bus := events.New()
@@ -53,6 +74,19 @@ func TestProgrammerErrorsPanic(t *testing.T) {
 		says []string // what was wrong, and where
 	}{
 		"NewTopic without a name":      {func() { events.NewTopic[int]("") }, []string{"NewTopic", "name is empty"}},
+		"NewTopic with a space":        {func() { events.NewTopic[int]("order paid") }, []string{"NewTopic", `"order paid"`, "space"}},
+		"NewTopic with a wide space":   {func() { events.NewTopic[int]("order\u00a0paid") }, []string{"NewTopic", "space"}},
+		"NewTopic with a newline":      {func() { events.NewTopic[int]("order.paid\n") }, []string{"NewTopic", `"order.paid\n"`, "control"}},
+		"NewTopic with a NUL":          {func() { events.NewTopic[int]("\x00") }, []string{"NewTopic", "control"}},
+		"NewTopic that is not UTF-8":   {func() { events.NewTopic[int]("order\xff") }, []string{"NewTopic", "UTF-8"}},
+		"WithAsyncLimit(0)":            {func() { events.WithAsyncLimit(0) }, []string{"WithAsyncLimit", "0", "want"}},
+		"WithQueueDefaults of another": {func() { events.WithQueueDefaults(events.WithName("x")) }, []string{"WithQueueDefaults", "want"}},
+		"WithQueueDefaults of lanes":   {func() { events.WithQueueDefaults(events.WithLanes(2)) }, []string{"WithQueueDefaults", "want"}},
+		"WithQueueDefaults of nil":     {func() { events.WithQueueDefaults(nil) }, []string{"WithQueueDefaults", "nil"}},
+		"WithQueueDefaults that is bad": {
+			func() { events.WithQueueDefaults(events.WithQueue(0)) },
+			[]string{"WithQueueDefaults", "WithQueue(0)", "want"},
+		},
 		"NewTopic with a nil option":   {func() { events.NewTopic[int]("a", nil) }, []string{"NewTopic", `"a"`, "option is nil"}},
 		"New with a nil option":        {func() { events.New(nil) }, []string{"New", "option is nil"}},
 		"Register without a handler":   {func() { bus.Register("a", nil) }, []string{"Register", `"a"`, "handler is nil"}},
@@ -101,12 +135,17 @@ func TestBadInputIsAnError(t *testing.T) {
 		var none *events.Bus
 		ctx := t.Context()
 		for name, do := range map[string]func() error{
-			"Dispatch":         func() error { return none.Dispatch(ctx, named("a")) },
-			"Publish":          func() error { return topic.Publish(ctx, none, ada) },
-			"PublishAsync":     func() error { return topic.PublishAsync(ctx, none, ada) },
-			"Subscribe":        func() error { _, err := none.Subscribe("a", quiet); return err },
-			"Topic.Subscribe":  func() error { _, err := topic.Subscribe(none, typed); return err },
-			"Close":            func() error { return none.Close(ctx) },
+			"Dispatch":        func() error { return none.Dispatch(ctx, named("a")) },
+			"Publish":         func() error { return topic.Publish(ctx, none, ada) },
+			"PublishAsync":    func() error { return topic.PublishAsync(ctx, none, ada) },
+			"Subscribe":       func() error { _, err := none.Subscribe("a", quiet); return err },
+			"Topic.Subscribe": func() error { _, err := topic.Subscribe(none, typed); return err },
+			"Close":           func() error { return none.Close(ctx) },
+			"Wait":            func() error { return none.Wait(ctx) },
+			"SubscribeBatch": func() error {
+				_, err := topic.SubscribeBatch(none, func(context.Context, []account) error { return nil })
+				return err
+			},
 			"Publish, another": func() error { return errors.Join(topic.Publish(ctx, events.New(), ada), topic.Publish(ctx, none, ada)) },
 		} {
 			require.ErrorContains(t, do(), "bus is nil", name)
@@ -133,6 +172,50 @@ func TestBadInputIsAnError(t *testing.T) {
 			require.False(t, bus.HasHandlers(pattern))
 			stillWorks(t, bus)
 		}
+	})
+
+	t.Run("names that no broker takes", func(t *testing.T) {
+		for _, name := range []string{"order paid", " ", "order.paid\n", "a.\tb", "a.* ", "\x00", "order\xff", "a\u2028b"} {
+			bus := events.New()
+			_, err := bus.Subscribe(name, quiet)
+			require.ErrorContains(t, err, "subscribe to", "%q", name)
+			require.False(t, bus.HasHandlers(name))
+			bus.Register(name, func(context.Context, events.Event) error { return errBoom })
+			require.True(t, bus.HasHandlers(name))
+			require.ErrorIs(t, bus.Dispatch(t.Context(), named(name)), errBoom, "any string is a name to the dispatcher")
+			stillWorks(t, bus)
+		}
+	})
+
+	t.Run("WithPriority on a queue", func(t *testing.T) {
+		bus := events.New()
+		priority, queue := events.WithPriority(0), events.WithQueue(1)
+		_, untyped := bus.Subscribe("a", quiet, priority, queue)
+		_, pattern := bus.Subscribe("a.*", quiet, priority, queue)
+		_, one := topic.Subscribe(bus, typed, queue, priority)
+		_, many := topic.SubscribeBatch(bus, func(context.Context, []account) error { return nil }, priority)
+		for _, err := range []error{untyped, pattern, one, many} {
+			require.ErrorContains(t, err, "WithPriority")
+			require.ErrorContains(t, err, "queue")
+		}
+		var reported failures
+		bus = events.New(reported.option())
+		for range topic.All(t.Context(), bus, priority) {
+			t.Error("it is empty")
+		}
+		errs := reported.take()
+		require.Len(t, errs, 1)
+		require.ErrorContains(t, errs[0], "WithPriority")
+		stillWorks(t, bus)
+	})
+
+	t.Run("WithDrain on a queue", func(t *testing.T) {
+		bus := events.New()
+		_, err := topic.Subscribe(bus, typed, events.WithQueue(1), events.WithDrain())
+		require.ErrorContains(t, err, "WithDrain")
+		_, err = topic.SubscribeBatch(bus, func(context.Context, []account) error { return nil }, events.WithDrain())
+		require.ErrorContains(t, err, "WithDrain")
+		stillWorks(t, bus)
 	})
 
 	t.Run("subscription options", func(t *testing.T) {
@@ -165,16 +248,51 @@ func TestBadInputIsAnError(t *testing.T) {
 		stillWorks(t, bus)
 	})
 
+	t.Run("types of one name", func(t *testing.T) {
+		for name, test := range map[string]struct {
+			bind func(*testing.T, *events.Bus)
+			err  func(*events.Bus) error
+			says []string
+		}{
+			"of two packages": {
+				func(t *testing.T, bus *events.Bus) { bound[text.Template](t, bus) },
+				subscribing[html.Template],
+				[]string{"text/template.Template", "html/template.Template"},
+			},
+			"pointers": {
+				func(t *testing.T, bus *events.Bus) { bound[*text.Template](t, bus) },
+				subscribing[*html.Template],
+				[]string{"text/template.Template", "html/template.Template"},
+			},
+			"of two functions": {boundHere, subscribingHere, []string{"events_test.order", "another function"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				bus := events.New()
+				test.bind(t, bus)
+				err := test.err(bus)
+				require.ErrorIs(t, err, events.ErrTopicConflict)
+				for _, part := range test.says {
+					require.ErrorContains(t, err, part)
+				}
+			})
+		}
+		bus := events.New()
+		bound[text.Template](t, bus)
+		err := bus.Dispatch(t.Context(), events.Event{Name: "a", Data: html.Template{}})
+		require.ErrorContains(t, err, "html/template.Template, want text/template.Template")
+		stillWorks(t, bus)
+	})
+
 	t.Run("payload of the wrong type", func(t *testing.T) {
 		bus := events.New()
-		handle(t, bus, topic, typed)
+		handle(t, bus, topic, typed, events.WithName("typed"))
 		for data, says := range map[any]string{
 			7:      "payload of event account.created is int, want events_test.account",
 			nil:    "payload of event account.created is nothing, want events_test.account",
 			"text": "payload of event account.created is string, want events_test.account",
 		} {
 			err := bus.Dispatch(t.Context(), events.Event{Name: "account.created", Data: data})
-			require.EqualError(t, err, "handler failed for event account.created: "+says)
+			require.EqualError(t, err, "handler typed failed for event account.created: "+says)
 		}
 		err := bus.Dispatch(t.Context(), events.Event{Name: "account.created", Data: map[string]any{"id": "x"}})
 		require.ErrorContains(t, err, `key "id"`)
@@ -182,13 +300,43 @@ func TestBadInputIsAnError(t *testing.T) {
 		stillWorks(t, bus)
 	})
 
-	t.Run("zero topic", func(t *testing.T) {
+	t.Run("topic that NewTopic has not made", func(t *testing.T) {
+		for name, topic := range map[string]*events.Topic[int]{"zero": new(events.Topic[int]), "nil": nil} {
+			var reported failures
+			bus := events.New(reported.option())
+			_, one := topic.Subscribe(bus, func(context.Context, int) error { return nil })
+			_, many := topic.SubscribeBatch(bus, func(context.Context, []int) error { return nil })
+			for range topic.All(t.Context(), bus) {
+				t.Error("it is empty")
+			}
+			errs := append(reported.take(), one, many, topic.Publish(t.Context(), bus, 1), topic.PublishAsync(t.Context(), bus, 1))
+			require.Len(t, errs, 5, name)
+			for _, err := range errs {
+				require.ErrorContains(t, err, "NewTopic", name)
+				require.ErrorContains(t, err, "Topic[int]", name)
+			}
+			require.Empty(t, topic.Name())
+			stillWorks(t, bus)
+		}
+	})
+
+	t.Run("copied bus", func(t *testing.T) {
 		bus := events.New()
-		var zero events.Topic[int]
-		require.ErrorContains(t, zero.Publish(t.Context(), bus, 1), "NewTopic")
-		require.ErrorContains(t, zero.PublishAsync(t.Context(), bus, 1), "NewTopic")
-		_, err := zero.Subscribe(bus, func(context.Context, int) error { return nil })
-		require.ErrorContains(t, err, "NewTopic")
+		bus.Register("a", quiet)
+		copied := new(events.Bus)
+		reflect.ValueOf(copied).Elem().Set(reflect.ValueOf(bus).Elem()) // as an assignment does, which vet forbids
+		for name, do := range map[string]func(){
+			"Subscribe":       func() { _, _ = copied.Subscribe("a", quiet) },
+			"Register":        func() { copied.Register("a", quiet) },
+			"Topic.Subscribe": func() { _, _ = topic.Subscribe(copied, typed) },
+			"SubscribeBatch": func() {
+				_, _ = topic.SubscribeBatch(copied, func(context.Context, []account) error { return nil })
+			},
+			"Close": func() { _ = copied.Close(t.Context()) },
+			"Wait":  func() { _ = copied.Wait(t.Context()) },
+		} {
+			require.Contains(t, panicText(t, do), "the Bus was copied", name)
+		}
 		stillWorks(t, bus)
 	})
 

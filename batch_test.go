@@ -298,7 +298,7 @@ func TestSubscribeBatch(t *testing.T) {
 					require.Equal(t, "number", failure.Event)
 					require.Equal(t, how != "exits", errors.Is(err, errBoom))
 				}
-				require.Equal(t, events.Stats{Delivered: 13, Failed: 7}, s.Stats())
+				require.Equal(t, events.Stats{Capacity: 1024, Delivered: 13, Failed: 7}, s.Stats())
 				mustClose(t, bus)
 			})
 		})

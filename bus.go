@@ -2,40 +2,43 @@ package events
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
+	"weak"
 
-	"github.com/typedbus/events/internal/pattern"
-	"github.com/typedbus/events/internal/topiclog"
+	"github.com/typedbus/events/internal/goid"
+	"github.com/typedbus/events/internal/names"
+	"github.com/typedbus/events/internal/origin"
+	"github.com/typedbus/events/internal/pool"
+	"github.com/typedbus/events/internal/waitgraph"
 )
 
 // Bus is the subscriptions of one program, or of one test. All its methods may
 // be called from any goroutine, handlers included. The zero Bus works, without
-// options; a Bus must not be copied.
+// options; a Bus must not be copied, and one that was panics when it is used
+// for more than a publish.
+//
+// A bus belongs to the testing/synctest bubble in which [New] has made it, if
+// any. One made outside may be used inside, too, as the default one is; a
+// queued subscription, though, and whoever waits for it, to the bubble in which
+// it was made.
 type Bus struct {
 	options busOptions // immutable after New
 
 	// Publishes read these without a lock.
-	state    atomic.Uint32 // open, draining or closed
-	routes   routeTable
-	patterns atomic.Pointer[patternSet] // nil without patterns
+	home     atomic.Pointer[home] // nil until a zero Bus is used
+	state    atomic.Uint32        // open, draining or closed
+	routes   names.Table[route, *route]
+	patterns patterns
 
-	life    atomic.Pointer[lifeContext] // nil until a handler needs it
-	counter atomic.Uint64               // of subscriptions made; written under mu
-
-	workers  workers
-	activity activity
+	async pool.Pool[task]
 
 	// mu guards the writing of the fields above, the subscriptions of every
 	// route and the fields below. It is never held while user code runs.
 	mu      sync.Mutex
-	result  error                      // of Close, once the bus is closed
-	leaving map[*Subscription]struct{} // taken off the bus and being drained
+	counter uint64        // of subscriptions made
+	parts   map[part]bool // what Close waits for; true for one that its owner has left
+	closing *closing      // once Close was called
 }
 
 // The states of a bus, which it passes through in this order.
@@ -45,7 +48,18 @@ const (
 	closed
 )
 
-// New returns a bus that is ready for use.
+// home is what routes and contexts know of their bus, without holding on to it.
+type home struct {
+	bus        weak.Pointer[Bus]
+	generation atomic.Uint64 // a plan of an older one is stale
+	life       origin.Life   // of the contexts of handlers
+}
+
+// New returns a bus that is ready for use. Where nothing else is said in the
+// options, every handler of a publish runs, in its order; the bus of
+// [NewEventDispatcher] differs in that its publishes stop at the first failure.
+//
+// It panics if an option is nil.
 func New(options ...BusOption) *Bus {
 	b := new(Bus)
 	for _, option := range options {
@@ -54,21 +68,50 @@ func New(options ...BusOption) *Bus {
 		}
 		option.applyToBus(&b.options)
 	}
-	b.options.middleware = slices.Clip(b.options.middleware)
+	b.begin()
 	return b
 }
 
+// begin makes what a zero Bus lacks.
+func (b *Bus) begin() *home {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h := b.home.Load(); h != nil {
+		return h
+	}
+	h := &home{bus: weak.Make(b)}
+	b.async.Origin.Life, b.async.Origin.Bus = &h.life, b
+	b.async.Publisher = func(t *task) context.Context { return t.publisher }
+	b.async.Run = b.runTask
+	b.async.Limit = b.options.asyncLimit
+	b.async.Bubble = goid.Bubble()
+	b.async.Group = waitgraph.Group{Owner: b}
+	b.parts = map[part]bool{asyncPart{b}: false}
+	b.home.Store(h)
+	return h
+}
+
+// at returns the home of a bus that is used for more than a publish.
+func (b *Bus) at() *home {
+	h := b.home.Load()
+	if h == nil {
+		h = b.begin()
+	}
+	if h.bus != weak.Make(b) {
+		panic("events: the Bus was copied, want a pointer to the one that New has returned")
+	}
+	return h
+}
+
+// The bus of the global functions is made with the program, and so in nobody's
+// synctest bubble.
 var defaultBus atomic.Pointer[Bus]
+
+func init() { defaultBus.Store(NewEventDispatcher()) }
 
 // Default returns the bus of the global functions. Unless [SetDefault] has
 // named another it is one made by [NewEventDispatcher].
-func Default() *Bus {
-	if b := defaultBus.Load(); b != nil {
-		return b
-	}
-	defaultBus.CompareAndSwap(nil, NewEventDispatcher())
-	return defaultBus.Load()
-}
+func Default() *Bus { return defaultBus.Load() }
 
 // SetDefault makes bus the one that [Default] returns. What has subscribed to
 // the bus before stays there.
@@ -79,221 +122,4 @@ func SetDefault(bus *Bus) {
 		panic("events: SetDefault: bus is nil")
 	}
 	defaultBus.Store(bus)
-}
-
-// subscribe adds an untyped handler, whose pattern may be a name.
-func (b *Bus) subscribe(name string, handler Handler, options []SubscribeOption) (*Subscription, error) {
-	if handler == nil {
-		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", name))
-	}
-	if b == nil {
-		return nil, errorAt("subscribe to", name, errNoBus)
-	}
-	parsed, err := pattern.Parse(name)
-	if err != nil {
-		return nil, errorAt("subscribe to", name, err)
-	}
-	chosen, err := readOptions(options, kindHandler, reflect.TypeFor[Event]())
-	if err != nil {
-		return nil, errorAt("subscribe to", name, err)
-	}
-	s := newSubscription(b, name, functionOf(handler), chosen)
-	s.handler = limited(s, wrap(handler, b.around(nil, chosen.middleware)))
-	if !parsed.IsLiteral() {
-		s.pattern = &parsed
-	}
-	if chosen.queue.capacity > 0 {
-		options := chosen.queue
-		if key, ok := options.orderBy.(func(Event) string); ok {
-			options.orderBy = func(event Event) string { return key(unmap(event)) }
-		}
-		s.more.open = func(r *route) queue {
-			log := s.more.log
-			if r != nil {
-				log = r.logs.events
-			}
-			return newConsumer(s, log, &options, unmapped(s.handler))
-		}
-	}
-	return s.addTo(b, nil)
-}
-
-// around returns all the middleware of a subscription, outermost first.
-func (b *Bus) around(topic, subscription []Middleware) []Middleware {
-	return slices.Concat(b.options.middleware, topic, subscription)
-}
-
-// binding is what a topic tells a bus of itself.
-type binding struct {
-	name     string
-	contract contract
-	delivery delivery
-}
-
-// add makes s part of the bus, and binds its name to a topic if there is one.
-func (b *Bus) add(s *Subscription, topic *binding) error {
-	if err := b.insert(s, topic); err != nil {
-		return err
-	}
-	s.watch()
-	return nil
-}
-
-func (b *Bus) insert(s *Subscription, topic *binding) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.state.Load() != open {
-		return errorAt("subscribe to", s.event, ErrClosed)
-	}
-	s.number = b.counter.Add(1)
-	if s.pattern != nil {
-		if s.isQueued() {
-			s.more.log = topiclog.New[entry[Event]](&b.activity.queues)
-			s.more.queue = s.more.open(nil)
-			s.more.queue.start()
-		}
-		b.setPatternsLocked(insertSorted(slices.Clone(b.patternsLocked()), s), s.pattern)
-		return nil
-	}
-	r := b.routeLocked(s.event)
-	if topic != nil {
-		if err := r.bindLocked(topic); err != nil {
-			return err
-		}
-	}
-	if s.isQueued() {
-		r.openLogLocked(s.typed)
-		s.more.queue = s.more.open(r)
-		s.more.queue.start()
-	}
-	r.ownLocked()
-	r.subscriptions = insertSorted(r.subscriptions, s)
-	r.plan.Store(nil)
-	return nil
-}
-
-// remove takes s off the bus.
-func (b *Bus) remove(s *Subscription) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if s.pattern != nil {
-		if rest, found := deleteSorted(slices.Clone(b.patternsLocked()), s); found {
-			b.setPatternsLocked(rest, s.pattern)
-		}
-		return
-	}
-	r := b.routes.get(s.event)
-	if r == nil {
-		return
-	}
-	r.ownLocked()
-	if rest, found := deleteSorted(r.subscriptions, s); found {
-		r.subscriptions = rest
-		r.plan.Store(nil)
-		if len(r.subscriptions) == 0 && r.delivery.replay == 0 {
-			b.retireLocked(r)
-		}
-	}
-}
-
-// routeLocked returns the route of a name, making it if there is none.
-func (b *Bus) routeLocked(name string) *route {
-	r := b.routes.get(name)
-	if r == nil {
-		r = &route{bus: b, name: name}
-		b.routes.put(r)
-	}
-	return r
-}
-
-// ownLocked copies the subscriptions if a plan shares them.
-func (r *route) ownLocked() {
-	if r.shared {
-		r.subscriptions = slices.Clone(r.subscriptions)
-		r.shared = false
-	}
-}
-
-// retireLocked forgets a route, so that memory follows the subscriptions.
-// Topics may still hold it; without a plan they look the name up again.
-func (b *Bus) retireLocked(r *route) {
-	b.routes.delete(r.name)
-	r.plan.Store(nil)
-}
-
-// bindLocked makes topic the one of the route, or adds what it asks for.
-func (r *route) bindLocked(topic *binding) error {
-	if r.contract == nil {
-		r.contract = topic.contract
-		r.plan.Store(nil)
-	} else if have, want := r.contract.payloadType(), topic.contract.payloadType(); have != want {
-		return errConflict(r.name, have, want)
-	}
-	if merged := r.delivery.or(topic.delivery); merged != r.delivery {
-		r.delivery = merged
-		r.plan.Store(nil)
-	}
-	if r.delivery.replay > 0 {
-		r.openLogLocked(true)
-		r.openLogLocked(false)
-	}
-	return nil
-}
-
-// openLogLocked makes the log for typed or for untyped queued subscriptions,
-// if there is none.
-func (r *route) openLogLocked(typed bool) {
-	if r.logs == nil {
-		r.logs = new(logs)
-	}
-	replay := int(r.delivery.replay)
-	if typed {
-		if r.logs.typed == nil {
-			r.logs.typed = r.contract.newLog(r.bus)
-		}
-		r.logs.typed.retain(replay)
-		return
-	}
-	if r.logs.events == nil {
-		r.logs.events = topiclog.New[entry[Event]](&r.bus.activity.queues)
-	}
-	r.logs.events.Retain(replay)
-}
-
-// report hands an error that no publisher waits for to the error handler, and
-// joined ones one by one.
-func (b *Bus) report(ctx context.Context, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, each := range joined.Unwrap() {
-			b.report(ctx, each)
-		}
-		return
-	}
-	if b == nil || b.options.errorHandler == nil {
-		b.logError(ctx, err)
-		return
-	}
-	if panicked := guard(func() { b.options.errorHandler(ctx, err) }); panicked != nil {
-		b.logError(ctx, err)
-		b.logError(ctx, fmt.Errorf("error handler: %w", panicked))
-	}
-}
-
-func (b *Bus) logError(ctx context.Context, err error) {
-	attributes := []slog.Attr{slog.Any("error", err)}
-	if failure, ok := errors.AsType[*HandlerError](err); ok {
-		attributes = []slog.Attr{
-			slog.String("event", failure.Event),
-			slog.String("handler", failure.Handler),
-			slog.Any("error", failure.Err),
-		}
-	}
-	b.logger().LogAttrs(orBackground(ctx), slog.LevelError, "event not handled", attributes...)
-}
-
-func (b *Bus) logger() *slog.Logger {
-	if b == nil || b.options.logger == nil {
-		return slog.Default()
-	}
-	return b.options.logger
 }

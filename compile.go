@@ -1,210 +1,218 @@
 package events
 
 import (
+	"cmp"
 	"context"
-	"hash/maphash"
 	"slices"
-	"sync/atomic"
 
-	"github.com/typedbus/events/internal/pattern"
+	"github.com/typedbus/events/internal/names"
+	"github.com/typedbus/events/internal/origin"
+	"github.com/typedbus/events/internal/payload"
 )
 
-// patternSet is the immutable set of subscriptions to patterns.
-type patternSet struct {
-	subscriptions []*Subscription // in the order in which they run
-
-	// Plans of names that only patterns hear. Their number is fixed, so that
-	// names that come and go leave nothing behind.
-	plans [256]atomic.Pointer[plan]
+// nobodyHears reports whether a publish of name does nothing at all.
+func (b *Bus) nobodyHears(name string) bool {
+	return b.patterns.count.Load() == 0 && b.options.unhandled == nil && b.state.Load() == open && b.routes.Get(name) == nil
 }
 
-func (p *patternSet) matches(name string) bool {
-	return slices.ContainsFunc(p.subscriptions, func(s *Subscription) bool { return s.pattern.Match(name) })
+// resolution is what a publish of a name comes to.
+type resolution struct {
+	plan  *plan           // what runs, or nil if nobody listens
+	route *route          // of the name, or nil
+	at    *origin.Context // the event at work that lets the publish in while the bus drains, or nil
 }
 
-// heardBy returns the subscriptions whose pattern matches name.
-func (p *patternSet) heardBy(name string) []*Subscription {
-	if p == nil {
-		return nil
+// release ends the hold that lets a publish in while the bus drains.
+func (r *resolution) release() {
+	if r.at != nil {
+		r.at.Release()
+		r.at = nil
 	}
-	var heard []*Subscription
-	for _, s := range p.subscriptions {
-		if s.pattern.Match(name) {
-			heard = append(heard, s)
+}
+
+// resolve finds out what a publish of name with ctx runs, by a topic or none. It
+// is the one place that asks whether the bus is open. The caller releases r when
+// the event has been left in the queues, and in any case.
+func (b *Bus) resolve(ctx context.Context, name string, topic binding, r *resolution) (err error) {
+	*r = resolution{at: r.at} // who was let in once stays so for the whole publish
+	h := b.home.Load()
+	if h == nil {
+		h = b.begin()
+	}
+	switch b.state.Load() {
+	case open:
+	case draining:
+		if r.at != nil {
+			break
+		}
+		if at := origin.Of(ctx); at != nil && at.Bus() == b && at.Hold() {
+			r.at = at
+			break
+		}
+		fallthrough
+	default:
+		return errorAt("publish", name, ErrClosed)
+	}
+	if r.route = b.routes.Get(name); r.route != nil {
+		if p := r.route.fresh(); p != nil && p.suits(topic) {
+			r.plan = p
+			return nil
 		}
 	}
-	return heard
+	if r.route != nil || topic.delivery.replay > 0 {
+		err = b.compileRoute(h, name, topic, r)
+	}
+	if r.route == nil && err == nil {
+		r.plan = b.compileByPatterns(h, name, topic)
+	}
+	if r.plan != nil && len(r.plan.inline)+len(r.plan.places) == 0 {
+		r.plan = nil
+	}
+	return err
 }
 
-func (b *Bus) patternsLocked() []*Subscription {
-	if p := b.patterns.Load(); p != nil {
-		return p.subscriptions
+// suits reports whether the plan is one for a topic.
+func (p *plan) suits(topic binding) bool {
+	return topic.contract == nil || topic.contract.compiled(p) && p.declared.or(topic.delivery) == p.declared
+}
+
+// compileRoute binds the topic and makes the plan of a route. If there is no
+// route any more, it leaves that to the caller.
+func (b *Bus) compileRoute(h *home, name string, topic binding, found *resolution) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state.Load() == closed {
+		return errorAt("publish", name, ErrClosed)
+	}
+	r := b.routes.Get(name)
+	if r == nil && topic.delivery.replay > 0 {
+		r = &route{home: h, name: name}
+		b.routes.Put(r)
+	}
+	found.route = r
+	if r == nil {
+		return nil
+	}
+	if topic.contract != nil {
+		if err := b.bind(r, topic); err != nil {
+			return err
+		}
+	}
+	if found.plan = r.fresh(); found.plan != nil {
+		return nil
+	}
+	generation := h.generation.Load()
+	hear := b.patterns.hear(name)
+	r.shared = true
+	p := b.compile(r, name, binding{r.contract, r.delivery}, merge(r.subscriptions, hear))
+	p.generation = generation
+	found.plan = p
+	// A bus that drains keeps no plans, which is how publishes learn of it.
+	if b.state.Load() != open {
+		return nil
+	}
+	r.plan.Store(p)
+	for _, s := range hear {
+		if s.heard == nil {
+			s.extras.heard = make(map[*route]struct{})
+		}
+		s.heard[r] = struct{}{}
 	}
 	return nil
 }
 
-// setPatternsLocked replaces the subscriptions to patterns, of which one for
-// changed has come or gone.
-func (b *Bus) setPatternsLocked(subscriptions []*Subscription, changed *pattern.Pattern) {
-	if len(subscriptions) == 0 {
-		b.patterns.Store(nil)
-	} else {
-		b.patterns.Store(&patternSet{subscriptions: subscriptions})
-	}
-	for r := range b.routes.all {
-		if changed.Match(r.name) {
-			r.plan.Store(nil)
-		}
-	}
-}
-
-// deaf reports whether a publish of name does nothing at all.
-func (b *Bus) deaf(name string) bool {
-	return b.patterns.Load() == nil && b.options.unhandled == nil && b.state.Load() == open && b.routes.get(name) == nil
-}
-
-// planFor returns what a publish of name runs, or nil if nobody listens.
-func (b *Bus) planFor(ctx context.Context, name string) (*plan, error) {
-	if r := b.routes.get(name); r != nil {
-		if p := r.plan.Load(); p != nil {
-			return p, nil
-		}
-		p, _, err := b.compile(ctx, name, nil)
-		return p, err
-	}
-	return b.planByPatterns(ctx, name, nil)
-}
-
-// planForTopic is planFor, for a topic that is to be bound to its name. The
-// route is nil if the bus keeps none.
-func (b *Bus) planForTopic(ctx context.Context, topic *binding) (*plan, *route, error) {
-	r := b.routes.get(topic.name)
-	if r == nil && topic.delivery.replay > 0 {
-		return b.compile(ctx, topic.name, topic)
-	}
-	if r == nil {
-		p, err := b.planByPatterns(ctx, topic.name, topic)
-		return p, nil, err
-	}
-	if p := r.plan.Load(); p != nil && topic.contract.compiled(p) && p.declared.or(topic.delivery) == p.declared {
-		return p, r, nil
-	}
-	return b.compile(ctx, topic.name, topic)
-}
-
-// planByPatterns returns the plan of a name that has no route, published by a
-// topic or not.
-func (b *Bus) planByPatterns(ctx context.Context, name string, topic *binding) (*plan, error) {
-	if b.state.Load() != open && !b.admits(ctx) {
-		return nil, errorAt("publish", name, ErrClosed)
-	}
-	patterns := b.patterns.Load()
-	if patterns == nil {
-		return nil, nil
-	}
-	var bound contract
-	var declared delivery
-	if topic != nil {
-		bound, declared = topic.contract, topic.delivery
-	}
-	slot := &patterns.plans[maphash.String(nameSeed, name)%uint64(len(patterns.plans))]
-	p := slot.Load()
-	if p == nil || p.event != name || p.declared != declared || bound != nil && !bound.compiled(p) {
-		p = newPlan(b, nil, name, bound, declared, patterns.heardBy(name))
-		slot.Store(p)
-	}
-	return p.orNil(), nil
-}
-
-// compile binds the topic, if there is one, and makes the plan of a route.
-func (b *Bus) compile(ctx context.Context, name string, topic *binding) (*plan, *route, error) {
-	inside := false
-	if b.state.Load() != open {
-		if !b.admits(ctx) {
-			return nil, nil, errorAt("publish", name, ErrClosed)
-		}
-		inside = true
-	}
-	b.mu.Lock()
-	if b.state.Load() != open && !inside {
-		// Closed just now: ask again, without the lock, whether ctx is admitted.
-		b.mu.Unlock()
-		return b.compile(ctx, name, topic)
-	}
-	r := b.routes.get(name)
-	if r == nil && topic != nil && topic.delivery.replay > 0 {
-		r = b.routeLocked(name)
-	}
-	if r == nil {
-		// Retired since the caller looked.
-		b.mu.Unlock()
-		p, err := b.planByPatterns(ctx, name, topic)
-		return p, nil, err
-	}
-	defer b.mu.Unlock()
-	if topic != nil {
-		if err := r.bindLocked(topic); err != nil {
-			return nil, nil, err
-		}
-	}
-	p := r.plan.Load()
-	if p == nil {
-		r.shared = true
-		p = newPlan(b, r, name, r.contract, r.delivery, merge(r.subscriptions, b.patterns.Load().heardBy(name)))
-		// A bus that closes has no plans, which is how publishes learn of it.
-		if b.state.Load() == open {
-			r.plan.Store(p)
-		}
-	}
-	return p.orNil(), r, nil
-}
-
-// newPlan compiles the plan of a name, which may have no route, from the
-// subscriptions that hear it.
-func newPlan(b *Bus, r *route, name string, bound contract, declared delivery, subscriptions []*Subscription) *plan {
-	p := &plan{event: name, declared: declared, delivery: declared.or(b.options.delivery), subscriptions: subscriptions}
-	if slices.ContainsFunc(subscriptions, (*Subscription).isQueued) {
-		p.subscriptions = nil
-		var queued []*Subscription
-		for _, s := range subscriptions {
-			if s.isQueued() {
-				queued = append(queued, s)
-			} else {
-				p.subscriptions = append(p.subscriptions, s)
-			}
-		}
-		p.outbox = newOutbox(r, queued)
-	} else if declared.replay > 0 {
-		p.outbox = newOutbox(r, nil)
-	}
-	if p.outbox != nil && declared.mapPayload {
-		p.outbox.asMaps = structOf(bound.payloadType())
-	}
-	p.untyped = make(handlers[Event], len(p.subscriptions))
-	for i, s := range p.subscriptions {
-		p.untyped[i] = s.handler
-		if declared.mapPayload && !s.typed {
-			p.untyped[i] = asMaps(s.handler, bound.payloadType())
-		}
-	}
-	if len(p.subscriptions) < 2 {
-		p.delivery.concurrency = 0
-	}
-	if bound != nil {
-		bound.compile(p)
-	}
-	return p
-}
-
-// orNil returns nil for a plan that does nothing.
-func (p *plan) orNil() *plan {
-	if len(p.subscriptions) == 0 && p.outbox == nil {
+// compileByPatterns returns the plan of a name that has no route.
+func (b *Bus) compileByPatterns(h *home, name string, topic binding) *plan {
+	if b.patterns.count.Load() == 0 {
 		return nil
 	}
+	generation := h.generation.Load()
+	var p *plan
+	plans, place := b.patterns.heard.Load(), names.Hash(name)%uint64(len(heard{}))
+	if plans != nil {
+		p = plans[place].Load()
+	}
+	if p == nil || p.event != name || p.generation != generation || p.declared != topic.delivery || !p.suits(topic) {
+		subscriptions := b.patterns.hear(name)
+		if len(subscriptions) == 0 {
+			return nil
+		}
+		slices.SortFunc(subscriptions, (*Subscription).order)
+		p = b.compile(nil, name, topic, subscriptions)
+		p.generation = generation
+		if plans == nil {
+			plans = new(heard)
+			b.patterns.keep(plans, h, generation)
+		}
+		plans[place].Store(p)
+	}
 	return p
 }
 
-// merge returns the subscriptions of both, each of which is sorted, in order.
+// compile returns the plan of a name, which may have no route, from the
+// subscriptions that hear it.
+func (b *Bus) compile(r *route, name string, bound binding, subscriptions []*Subscription) *plan {
+	p := &plan{
+		route: r, event: name, named: !b.options.unnamed,
+		declared: bound.delivery, delivery: bound.delivery.or(b.options.delivery), inline: subscriptions,
+	}
+	if slices.ContainsFunc(subscriptions, (*Subscription).isQueued) {
+		p.inline = nil
+		for _, s := range subscriptions {
+			if !s.isQueued() {
+				p.inline = append(p.inline, s)
+			}
+		}
+	}
+	p.places = b.placesOf(r, bound, subscriptions)
+	if len(p.places) > 0 && bound.delivery.mapPayload {
+		p.asMaps = payload.StructOf(bound.contract.payloadType())
+	}
+	p.untyped = make(handlers[Event], len(p.inline))
+	for i, s := range p.inline {
+		p.untyped[i] = s.handler
+		if bound.delivery.mapPayload && s.direct == nil {
+			p.untyped[i] = asMaps(s.handler, bound.contract.payloadType())
+		}
+	}
+	if len(p.inline) < 2 {
+		p.delivery.concurrency = 0
+	}
+	if bound.contract != nil {
+		bound.contract.compile(p)
+	}
+	return p
+}
+
+// placesOf returns where a publish leaves its event for queued subscriptions
+// and for what its route replays, in the order of locking.
+func (b *Bus) placesOf(r *route, bound binding, subscriptions []*Subscription) (places []placed) {
+	replays := r != nil && r.delivery.replay > 0
+	typed, events := replays, replays
+	var takers []*Subscription
+	for _, s := range subscriptions {
+		switch {
+		case !s.isQueued():
+		case s.place != nil:
+			places = append(places, placed{place: s.place, takers: []*Subscription{s}})
+		case s.typed:
+			typed = true
+			takers = append(takers, s)
+		default:
+			events = true
+		}
+	}
+	if typed {
+		places = append(places, placed{place: r.logs.typed, takers: takers})
+	}
+	if events {
+		places = append(places, placed{place: eventLog{r.logs.events}})
+	}
+	slices.SortFunc(places, func(a, b placed) int { return cmp.Compare(a.gate().ID, b.gate().ID) })
+	return places
+}
+
+// merge returns the subscriptions of both, the first of which is sorted, in order.
 func merge(exact, patterns []*Subscription) []*Subscription {
 	if len(patterns) == 0 {
 		return exact

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -257,15 +259,65 @@ func TestEveryHandlerRuns(t *testing.T) {
 	t.Run("the text", func(t *testing.T) {
 		bus := events.New()
 		var j journal
-		first := subscribe(t, bus, "user.created", j.noting("", errBoom))
-		require.EqualError(t, bus.Dispatch(t.Context(), named("user.created")), "handler failed for event user.created: boom")
-		subscribe(t, bus, "user.created", j.noting("", errOther))
+		first := subscribe(t, bus, "user.created", j.noting("", errBoom), events.WithName("mail"))
+		require.EqualError(t, bus.Dispatch(t.Context(), named("user.created")), "handler mail failed for event user.created: boom")
+		subscribe(t, bus, "user.created", j.noting("", errOther), events.WithName("count"))
 		require.EqualError(t, bus.Dispatch(t.Context(), named("user.created")),
-			"handler failed for event user.created: boom\nhandler failed for event user.created: other")
+			"handler mail failed for event user.created: boom\nhandler count failed for event user.created: other")
 		first.Unsubscribe()
-		subscribe(t, bus, "user.*", func(context.Context, events.Event) error { panic("oh") })
+		subscribe(t, bus, "user.*", func(context.Context, events.Event) error { panic("oh") }, events.WithName("audit"))
 		require.EqualError(t, bus.Dispatch(t.Context(), named("user.created")),
-			"handler failed for event user.created: other\nhandler failed for event user.created: panic: oh")
+			"handler count failed for event user.created: other\nhandler audit failed for event user.created: panic: oh")
+	})
+
+	t.Run("the text is the old one on a bus of NewEventDispatcher", func(t *testing.T) {
+		const text = "handler failed for event a: boom"
+		topic := events.NewTopic[account]("a")
+		mail := events.WithName("mail")
+		for name, subscribe := range map[string]func(bus *events.Bus) (*events.Subscription, error){
+			"untyped": func(bus *events.Bus) (*events.Subscription, error) {
+				return bus.Subscribe("a", new(journal).noting("", errBoom), mail)
+			},
+			"pattern": func(bus *events.Bus) (*events.Subscription, error) {
+				return bus.Subscribe("*", new(journal).noting("", errBoom), mail)
+			},
+			"typed": func(bus *events.Bus) (*events.Subscription, error) { return topic.Subscribe(bus, refuse, mail) },
+			"middleware": func(bus *events.Bus) (*events.Subscription, error) {
+				return topic.Subscribe(bus, refuse, mail, events.WithMiddleware(events.Recover()))
+			},
+		} {
+			bus := events.NewEventDispatcher()
+			_, err := subscribe(bus)
+			require.NoError(t, err)
+			require.EqualError(t, topic.Publish(t.Context(), bus, ada), text, name)
+			require.EqualError(t, bus.Dispatch(t.Context(), events.Event{Name: "a", Data: ada}), text, name)
+		}
+		require.EqualError(t, &events.HandlerError{Event: "a", Handler: "mail", Err: errBoom}, text, "as one made by hand")
+	})
+
+	t.Run("Failures tells them apart", func(t *testing.T) {
+		bus := events.New()
+		inner := subscribe(t, bus, "inner", new(journal).noting("", errBoom), events.WithName("inner"))
+		subscribe(t, bus, "a", new(journal).noting("", errOther), events.WithName("one"))
+		subscribe(t, bus, "a", new(journal).noting(""), events.WithName("well"))
+		subscribe(t, bus, "a", func(ctx context.Context, _ events.Event) error { return bus.Dispatch(ctx, named("inner")) }, events.WithName("two"))
+		handlers := func(err error) (names []string) {
+			for failure := range events.Failures(err) {
+				names = append(names, failure.Handler)
+			}
+			return names
+		}
+		both := bus.Dispatch(t.Context(), named("a"))
+		require.Equal(t, []string{"one", "two"}, handlers(both), "and not what one of them has failed with")
+		require.Equal(t, []string{"inner"}, handlers(bus.Dispatch(t.Context(), named("inner"))), "a single one")
+		require.Equal(t, []string{"one", "two", "inner"}, handlers(errors.Join(fmt.Errorf("wrapped: %w", both), errOther, bus.Dispatch(t.Context(), named("inner")))))
+		require.Empty(t, handlers(nil))
+		require.Empty(t, handlers(errBoom))
+		inner.Unsubscribe()
+		for failure := range events.Failures(both) {
+			require.Equal(t, "one", failure.Handler)
+			break // the loop may be left
+		}
 	})
 
 	t.Run("the first error stops the rest with WithFailFast", func(t *testing.T) {
@@ -315,13 +367,13 @@ func TestManyNamesOfPatterns(t *testing.T) {
 	// More than a bus remembers the handlers of.
 	bus := events.New()
 	for _, side := range []string{"left", "right"} {
-		subscribe(t, bus, side+".*", new(journal).noting("", errors.New(side)))
+		subscribe(t, bus, side+".*", new(journal).noting("", errors.New(side)), events.WithName("the "+side))
 	}
 	for range 2 {
 		for i := range 2000 {
 			for _, side := range []string{"left", "right"} {
 				name := side + "." + strconv.Itoa(i)
-				require.EqualError(t, bus.Dispatch(t.Context(), named(name)), "handler failed for event "+name+": "+side)
+				require.EqualError(t, bus.Dispatch(t.Context(), named(name)), "handler the "+side+" failed for event "+name+": "+side)
 			}
 		}
 	}
@@ -388,8 +440,83 @@ func TestPanicsAreErrors(t *testing.T) {
 		bus := events.New()
 		subscribe(t, bus, "a", new(journal).noting(""), events.WithMiddleware(func(events.Handler) events.Handler {
 			return func(context.Context, events.Event) error { panic("middleware") }
-		}))
-		require.EqualError(t, bus.Dispatch(t.Context(), named("a")), "handler failed for event a: panic: middleware")
+		}), events.WithName("one"))
+		require.EqualError(t, bus.Dispatch(t.Context(), named("a")), "handler one failed for event a: panic: middleware")
+	})
+
+	t.Run("of WithOrderBy's key", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			number := events.NewTopic[int]("number")
+			keyed := []events.SubscribeOption{events.WithName("keyed"), events.WithQueue(3), events.WithLanes(2)}
+			typed := append(slices.Clone(keyed), events.WithOrderBy(func(n int) string {
+				if n == 0 {
+					panic(errBoom)
+				}
+				return ""
+			}))
+			untyped := append(slices.Clone(keyed), events.WithOrderBy(func(e events.Event) string {
+				if e.Data == 0 {
+					panic(errBoom)
+				}
+				return ""
+			}))
+			for kind, subscribed := range map[string]func(bus *events.Bus, l *ledger){
+				"typed":   func(bus *events.Bus, l *ledger) { handle(t, bus, number, l.handle, typed...) },
+				"untyped": func(bus *events.Bus, l *ledger) { subscribe(t, bus, "number", l.handleEvent, untyped...) },
+				"pattern": func(bus *events.Bus, l *ledger) { subscribe(t, bus, "*", l.handleEvent, untyped...) },
+			} {
+				var reported failures
+				var lanes, others, inline ledger
+				bus := newBus(t, reported.option())
+				subscribed(bus, &lanes)
+				handle(t, bus, number, others.handle, events.WithQueue(9))
+				handle(t, bus, number, inline.handle)
+				checkKey := func(err error) {
+					t.Helper()
+					failure, ok := errors.AsType[*events.HandlerError](err)
+					require.True(t, ok, "%s: %v", kind, err)
+					require.Equal(t, "keyed", failure.Handler)
+					require.Equal(t, "number", failure.Event)
+					require.IsType(t, (*events.PanicError)(nil), failure.Err)
+					require.ErrorIs(t, err, errBoom)
+				}
+				checkKey(number.Publish(t.Context(), bus, 0))
+				checkKey(bus.Dispatch(t.Context(), events.Event{Name: "number", Data: 0}))
+				require.NoError(t, number.Publish(t.Context(), bus, 1))
+				require.Empty(t, reported.take(), "the publisher has it")
+				require.NoError(t, number.PublishAsync(t.Context(), bus, 0))
+				mustClose(t, bus)
+				errs := reported.take()
+				require.Len(t, errs, 1)
+				checkKey(errs[0])
+				require.Equal(t, []int{1}, lanes.take(), kind)
+				require.Equal(t, []int{0, 0, 1, 0}, others.take(), kind)
+				require.Equal(t, []int{0, 0, 1, 0}, inline.take(), kind)
+			}
+			bus := newBus(t, events.WithFailFast())
+			var others ledger
+			handle(t, bus, number, others.handle)
+			handle(t, bus, number, others.handle, typed...)
+			require.ErrorIs(t, number.Publish(t.Context(), bus, 0), errBoom)
+			mustClose(t, bus)
+			require.Empty(t, others.take(), "with fail-fast no handler has got it")
+		})
+	})
+
+	t.Run("of a logger", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := events.New(events.WithLogger(slog.New(throwing{})))
+			var j journal
+			subscribe(t, bus, "bad", new(journal).noting("", errBoom), events.WithQueue(2))
+			subscribe(t, bus, "good", j.noting("good"))
+			for range 2 {
+				require.NoError(t, bus.Dispatch(t.Context(), named("bad")))
+				bus.DispatchAsync(t.Context(), named("bad"))
+			}
+			bus.DispatchAsync(t.Context(), named("good"))
+			mustClose(t, bus)
+			require.Equal(t, []string{"good"}, j.take())
+		})
 	})
 
 	t.Run("of WithUnhandled", func(t *testing.T) {
@@ -487,6 +614,14 @@ func TestPanicsAreErrors(t *testing.T) {
 		}
 	})
 }
+
+// throwing is the handler of a logger that panics.
+type throwing struct{}
+
+func (throwing) Enabled(context.Context, slog.Level) bool  { return true }
+func (throwing) Handle(context.Context, slog.Record) error { panic("logger") }
+func (h throwing) WithAttrs([]slog.Attr) slog.Handler      { return h }
+func (h throwing) WithGroup(string) slog.Handler           { return h }
 
 func TestReentrancy(t *testing.T) {
 	t.Run("a handler publishes its own event", func(t *testing.T) {
@@ -703,10 +838,10 @@ func TestConcurrencyIsAskedFor(t *testing.T) {
 				subscribe(t, bus, "a", func(context.Context, events.Event) error {
 					time.Sleep(time.Duration(3-i) * time.Second)
 					return fmt.Errorf("%d", i)
-				})
+				}, events.WithName("h"+strconv.Itoa(i)))
 			}
 			require.EqualError(t, bus.Dispatch(t.Context(), named("a")),
-				"handler failed for event a: 0\nhandler failed for event a: 1\nhandler failed for event a: 2")
+				"handler h0 failed for event a: 0\nhandler h1 failed for event a: 1\nhandler h2 failed for event a: 2")
 		})
 	})
 
@@ -719,10 +854,10 @@ func TestConcurrencyIsAskedFor(t *testing.T) {
 				j.note("cancelled")
 				return ctx.Err()
 			})
-			subscribe(t, bus, "a", func(context.Context, events.Event) error { time.Sleep(time.Second); return errBoom })
+			subscribe(t, bus, "a", func(context.Context, events.Event) error { time.Sleep(time.Second); return errBoom }, events.WithName("first"))
 			subscribe(t, bus, "a", j.noting("behind"))
 			err := bus.Dispatch(t.Context(), named("a"))
-			require.EqualError(t, err, "handler failed for event a: boom")
+			require.EqualError(t, err, "handler first failed for event a: boom")
 			require.Equal(t, []string{"cancelled"}, j.take())
 		})
 	})
@@ -731,8 +866,8 @@ func TestConcurrencyIsAskedFor(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus := events.New(events.WithConcurrency(2))
 			subscribe(t, bus, "a", func(ctx context.Context, _ events.Event) error { time.Sleep(time.Second); return ctx.Err() })
-			subscribe(t, bus, "a", func(context.Context, events.Event) error { return errBoom })
-			require.EqualError(t, bus.Dispatch(t.Context(), named("a")), "handler failed for event a: boom")
+			subscribe(t, bus, "a", func(context.Context, events.Event) error { return errBoom }, events.WithName("one"))
+			require.EqualError(t, bus.Dispatch(t.Context(), named("a")), "handler one failed for event a: boom")
 		})
 	})
 
@@ -921,6 +1056,250 @@ func TestMemoryFollowsSubscriptions(t *testing.T) {
 		require.EqualValues(t, names/10, handled.Load())
 		require.Less(t, kept, int64(slack), "bytes kept")
 		runtime.KeepAlive(bus)
+	})
+}
+
+// usedTopic is declared as those of programs are, at package level.
+var usedTopic = events.NewTopic[*tracked]("tracked.used")
+
+// TestNothingIsHeld is the part of the property for single objects: each is
+// garbage when it has had its use, though the bus lives on.
+func TestNothingIsHeld(t *testing.T) {
+	ctx := context.Background()
+	// holding returns a handler that holds on to something of its own.
+	holding := func(c *collectible) func(context.Context, *tracked) error {
+		own := c.make()
+		return func(context.Context, *tracked) error { runtime.KeepAlive(own); return nil }
+	}
+	untyped := func(handler func(context.Context, *tracked) error) events.Handler {
+		return func(ctx context.Context, _ events.Event) error { return handler(ctx, nil) }
+	}
+	carrying := func(c *collectible) context.Context { return context.WithValue(ctx, requestKey{}, c.make()) }
+
+	t.Run("events that were handled", func(t *testing.T) {
+		for kind, publish := range map[string]func(ctx context.Context, bus *events.Bus, p *tracked) error{
+			"Publish": func(ctx context.Context, bus *events.Bus, p *tracked) error { return usedTopic.Publish(ctx, bus, p) },
+			"PublishAsync": func(ctx context.Context, bus *events.Bus, p *tracked) error {
+				return usedTopic.PublishAsync(ctx, bus, p)
+			},
+			"Dispatch": func(ctx context.Context, bus *events.Bus, p *tracked) error {
+				return bus.Dispatch(ctx, events.Event{Name: usedTopic.Name(), Data: p})
+			},
+		} {
+			for name, options := range map[string][]events.SubscribeOption{
+				"inline":      nil,
+				"middleware":  {events.WithMiddleware(events.Retry(2), events.Timeout(time.Hour))},
+				"queued":      {events.WithQueue(4)},
+				"lanes":       {events.WithQueue(4), events.WithLanes(2)},
+				"keyed lanes": {events.WithQueue(4), events.WithLanes(2), events.WithOrderBy(func(p *tracked) string { return strconv.Itoa(p.number) })},
+			} {
+				bus := newBus(t)
+				handle(t, bus, usedTopic, func(ctx context.Context, _ *tracked) error {
+					child, cancel := context.WithCancel(ctx)
+					defer cancel()
+					return child.Err()
+				}, options...)
+				subscribe(t, bus, "tracked.*", quiet)
+				var c collectible
+				for range 20 {
+					require.NoError(t, publish(carrying(&c), bus, c.make()))
+				}
+				require.NoError(t, bus.Wait(ctx))
+				require.Zero(t, c.left(0), "%s, %s", kind, name)
+				runtime.KeepAlive(bus)
+			}
+		}
+	})
+
+	t.Run("handlers that have left", func(t *testing.T) {
+		bus := newBus(t)
+		keep := subscribe(t, bus, "tracked.used", quiet)
+		for name, subscribed := range map[string]func(handler func(context.Context, *tracked) error, options ...events.SubscribeOption) *events.Subscription{
+			"typed": func(handler func(context.Context, *tracked) error, options ...events.SubscribeOption) *events.Subscription {
+				return handle(t, bus, usedTopic, handler, options...)
+			},
+			"untyped": func(handler func(context.Context, *tracked) error, options ...events.SubscribeOption) *events.Subscription {
+				return subscribe(t, bus, "tracked.used", untyped(handler), options...)
+			},
+			"pattern": func(handler func(context.Context, *tracked) error, options ...events.SubscribeOption) *events.Subscription {
+				return subscribe(t, bus, "tracked.*", untyped(handler), options...)
+			},
+		} {
+			for kind, options := range map[string][]events.SubscribeOption{
+				"inline": nil, "queued": {events.WithQueue(1)}, "lanes": {events.WithQueue(2), events.WithLanes(2)},
+				"once": {events.WithOnce()}, "until": {events.WithUntil(t.Context())}, "drain": {events.WithDrain()},
+				"middleware": {events.WithMiddleware(events.Recover())},
+			} {
+				var c collectible
+				for _, published := range []bool{false, true} {
+					s := subscribed(holding(&c), options...)
+					other := subscribed(holding(&c), options...)
+					if published {
+						require.NoError(t, usedTopic.Publish(ctx, bus, new(tracked)))
+						require.NoError(t, bus.Dispatch(ctx, named("tracked.by.nobody")))
+						require.NoError(t, bus.Dispatch(ctx, named("tracked.unused")), "which only patterns hear")
+						require.NoError(t, bus.Wait(ctx))
+					}
+					s.Unsubscribe()
+					require.NoError(t, other.Drain(ctx))
+				}
+				require.Zero(t, c.left(0), "%s, %s: nobody has published since", name, kind)
+			}
+		}
+		runtime.KeepAlive(keep)
+	})
+
+	t.Run("handlers in plans that are stale", func(t *testing.T) {
+		bus := newBus(t)
+		var c collectible
+		// Names with subscriptions of their own, and plans that have the pattern.
+		for i := range 20 {
+			subscribe(t, bus, "tracked.n"+strconv.Itoa(i), quiet)
+		}
+		publishAll := func() {
+			for i := range 40 { // half of them are heard by patterns only
+				require.NoError(t, bus.Dispatch(ctx, named("tracked.n"+strconv.Itoa(i))))
+			}
+		}
+		leaving := subscribe(t, bus, "tracked.*", untyped(holding(&c)))
+		publishAll()
+		stays := subscribe(t, bus, "*.n1", quiet) // all plans are stale now
+		require.NoError(t, bus.Dispatch(ctx, named("tracked.n1")))
+		require.NoError(t, bus.Dispatch(ctx, named("tracked.n21")))
+		leaving.Unsubscribe()
+		leaving = nil
+		require.Zero(t, c.left(0), "a pattern that has left")
+
+		exact := handle(t, bus, usedTopic, holding(&c))
+		require.NoError(t, usedTopic.Publish(ctx, bus, nil))
+		subscribe(t, bus, "*.n2", quiet)
+		exact.Unsubscribe()
+		exact = nil
+		require.Zero(t, c.left(0), "a typed handler that has left")
+		runtime.KeepAlive(leaving)
+		runtime.KeepAlive(exact)
+		runtime.KeepAlive(stays)
+	})
+
+	t.Run("events that were dropped", func(t *testing.T) {
+		for kind, options := range queueKinds() {
+			var c collectible
+			bus := newBus(t, new(failures).option())
+			release, open := barrier(t)
+			at := make(chan struct{}, 9)
+			s := handle(t, bus, events.NewTopic[int]("number"), func(context.Context, int) error { at <- struct{}{}; <-release; return nil },
+				slices.Concat([]events.SubscribeOption{events.WithQueue(9)}, options)...)
+			for n := range 9 {
+				require.NoError(t, events.NewTopic[int]("number").Publish(carrying(&c), bus, n))
+			}
+			<-at
+			s.Unsubscribe()
+			s = nil
+			// What handlers are at has not been dropped.
+			require.LessOrEqual(t, c.left(3), int64(3), kind)
+			open()
+			require.Zero(t, c.left(0), kind)
+			runtime.KeepAlive(bus)
+		}
+	})
+
+	t.Run("asynchronous publishes that wait for room", func(t *testing.T) {
+		var c collectible
+		bus := events.New(new(failures).option(), events.WithLogger(slog.New(slog.DiscardHandler)))
+		release, open := barrier(t)
+		handle(t, bus, usedTopic, func(context.Context, *tracked) error { <-release; return nil }, events.WithQueue(1))
+		for range 9 {
+			require.NoError(t, usedTopic.PublishAsync(carrying(&c), bus, c.make()))
+		}
+		closed, cancel := context.WithCancel(ctx)
+		cancel()
+		require.Error(t, bus.Close(closed))
+		open()
+		require.Zero(t, c.left(0))
+		runtime.KeepAlive(bus)
+	})
+
+	t.Run("buses that are closed", func(t *testing.T) {
+		topic := events.NewTopic[int]("number")
+		for name, use := range map[string]func(bus *events.Bus){
+			"not at all": func(*events.Bus) {},
+			"inline":     func(bus *events.Bus) { handle(t, bus, topic, func(context.Context, int) error { return nil }) },
+			"queued": func(bus *events.Bus) {
+				handle(t, bus, topic, func(context.Context, int) error { return nil }, events.WithQueue(3))
+			},
+			"lanes": func(bus *events.Bus) {
+				handle(t, bus, topic, func(context.Context, int) error { return nil }, events.WithQueue(3), events.WithLanes(2), byRemainder(2))
+			},
+			"batches": func(bus *events.Bus) {
+				subscribeBatch(t, bus, topic, func(context.Context, []int) error { return nil })
+			},
+			"a loop that nobody begins": func(bus *events.Bus) { _ = topic.All(ctx, bus, events.WithName("idle")) },
+			"until": func(bus *events.Bus) {
+				subscribe(t, bus, "number", quiet, events.WithUntil(t.Context()))
+			},
+			"patterns": func(bus *events.Bus) {
+				subscribe(t, bus, "*", quiet)
+				subscribe(t, bus, ">", quiet, events.WithQueue(1))
+			},
+			"replay": func(bus *events.Bus) { _ = events.NewTopic[int]("number", events.WithReplay(3)).Publish(ctx, bus, 1) },
+			"handler with its context": func(bus *events.Bus) {
+				handle(t, bus, topic, func(ctx context.Context, _ int) error { <-ctx.Done(); return nil }, events.WithMiddleware(events.Timeout(1)), events.WithQueue(1))
+			},
+		} {
+			for _, drop := range []bool{false, true} {
+				gone := make(chan struct{})
+				var c collectible
+				func() {
+					held := c.make()
+					bus := events.New(events.WithErrorHandler(func(context.Context, error) { runtime.KeepAlive(held) }), events.WithLogger(slog.New(slog.DiscardHandler)))
+					runtime.AddCleanup(bus, func(gone chan struct{}) { close(gone) }, gone)
+					use(bus)
+					if name != "a loop that nobody begins" {
+						require.NoError(t, topic.Publish(ctx, bus, 1))
+						require.NoError(t, topic.PublishAsync(ctx, bus, 1))
+						require.NoError(t, usedTopic.Publish(ctx, bus, nil))
+					}
+					closing, cancel := context.WithCancel(ctx)
+					if drop {
+						cancel()
+					}
+					_ = bus.Close(closing)
+					cancel()
+					require.ErrorIs(t, topic.Publish(ctx, bus, 1), events.ErrClosed)
+				}()
+				require.Zero(t, c.left(0), "%s, drop %t", name, drop)
+				collected := false
+				for range 100 {
+					runtime.GC()
+					runtime.Gosched()
+					select {
+					case <-gone:
+						collected = true
+					default:
+						continue
+					}
+					break
+				}
+				require.True(t, collected, "%s, drop %t: the bus", name, drop)
+			}
+		}
+		runtime.KeepAlive(topic)
+	})
+
+	t.Run("what a closed bus had", func(t *testing.T) {
+		var c collectible
+		bus := events.New()
+		handle(t, bus, usedTopic, holding(&c))
+		handle(t, bus, usedTopic, holding(&c), events.WithQueue(1))
+		subscribe(t, bus, "tracked.*", untyped(holding(&c)), events.WithMiddleware(events.Recover()))
+		subscribe(t, bus, "*.used", untyped(holding(&c)), events.WithUntil(t.Context()))
+		replayed := events.NewTopic[*tracked]("tracked.replayed", events.WithReplay(3))
+		require.NoError(t, replayed.Publish(carrying(&c), bus, c.make()))
+		require.NoError(t, usedTopic.Publish(carrying(&c), bus, c.make()))
+		require.NoError(t, bus.Close(ctx))
+		require.Zero(t, c.left(0))
+		runtime.KeepAlive(bus)
+		runtime.KeepAlive(replayed)
 	})
 }
 

@@ -41,9 +41,10 @@
 // queue begins when there is room, with the handlers subscribed by then.
 //
 // In other words, a handler that subscribes another does not cause it to see
-// the event at hand. Two options are stricter: a handler with [WithOnce] runs
-// for one event however many publishes have it in their snapshot, and one with
-// [WithUntil] does not run once its context is done.
+// the event at hand. Three options are stricter: a handler with [WithOnce] runs
+// for one event however many publishes have it in their snapshot, one with
+// [WithUntil] does not run once its context is done, and one with [WithDrain] not
+// once Drain was called.
 //
 // # Order
 //
@@ -51,6 +52,9 @@
 // the other: those of higher priority first, and among equals in the order in
 // which they subscribed. It does not matter whether a handler subscribed to the
 // name or to a pattern, with a type or without.
+//
+// A handler that publishes in turn has the handlers of that event run then and
+// there, before its own event goes on to the next one.
 //
 // The handlers of an asynchronous publish run in the same order, in a goroutine
 // of the bus. Two asynchronous publishes have no order between them; where that
@@ -60,11 +64,13 @@
 //
 // A handler that fails or panics does not keep those behind it from running.
 // The publish returns all failures joined, each as a [*HandlerError] that names
-// the event and the handler and unwraps to the cause. The text of one is
-// "handler failed for event order.paid: " and the cause.
+// the event and the handler and unwraps to the cause; [Failures] tells them
+// apart. The text of one names all three.
 //
-// With [WithFailFast], and so on the bus of [NewEventDispatcher], the first
-// failure is the only one: the handlers behind it do not run.
+// With [WithFailFast], and so on the bus of [NewEventDispatcher] and on the
+// default one, the first failure is the only one: the handlers behind it do not
+// run. On these two buses the text is that of the map-based dispatcher, "handler
+// failed for event order.paid: " and the cause.
 //
 // # Panics are errors
 //
@@ -106,20 +112,27 @@
 //
 // A queue holds as many events as [WithQueue] says. What a publish does about a
 // full one is the subscription's choice. With [Block], the default, it waits for
-// room for as long as its context lasts. With [Reject] it returns [ErrFull].
+// room for as long as its context lasts, and publishers that wait for one queue
+// get room in the order in which they came. With [Reject] it returns [ErrFull].
 // With [DropOldest] that subscription, and no other, loses its oldest event: the
 // loss is counted, and each gap is reported as one [*OverflowError]. A publish
 // that is refused or gives up has reached no handler of any kind.
 //
 // Less formally: what does not fit is waited for, refused or reported, and
-// never lost in silence.
+// never lost in silence. The work of asynchronous publishes is no queue, and has
+// a bound only where [WithAsyncLimit] sets one.
 //
 // # Cycles do not hang
 //
 // A publish that would wait for space in a queue whose handler waits, directly
-// or through others, for that same publish returns [ErrDeadlock]. A long chain
-// of full queues that leads back to nobody just waits. A publisher that waits
-// for long is logged, with the subscription that holds it up.
+// or through others, for that same publish returns [ErrDeadlock], if it is made
+// in the handler's own goroutine or in one that the package runs handlers in for
+// it ([WithConcurrency]). So do [Subscription.Drain], [Bus.Close] and [Bus.Wait]
+// when they would wait for their caller. A goroutine that a handler has started
+// is a stranger: nobody can know whether the handler waits for it, and it waits
+// as long as its context and Close allow. A long chain of full queues that leads
+// back to nobody just waits. A publisher that waits for long is logged, with the
+// subscription that holds it up.
 //
 // # An accepted event outlives its request
 //
@@ -138,20 +151,20 @@
 // # Close drains
 //
 // From the call of [Bus.Close] on, publishes and subscriptions are refused with
-// [ErrClosed]. What has been accepted is handled before Close returns; a queued
-// or asynchronous handler that is still at work may publish with its own
-// context, so that a workflow under way comes to its end. When the context of
-// Close is done first, the handlers' context is cancelled, what no handler has
-// begun with is dropped, and the error says how many events were not handled:
-// those at work, queued, collected for a batch, and in subscriptions that are
-// being drained.
+// [ErrClosed]. What has been accepted is handled before Close returns. What is
+// published with the context of an event that is still at work is accepted, in
+// whichever goroutine, so that a workflow under way comes to its end; when its
+// handler has returned, that is over. When the context of Close is done first,
+// the handlers' context is cancelled, what no handler has begun with is dropped,
+// and the error says how many events were not handled, and where: those at work,
+// queued, collected for a batch, and in subscriptions that are being drained.
 //
-// Close may be called more than once, from anywhere. Called by a handler, it
-// waits neither for the event which that handler is at nor for those queued
-// behind it: they are handled when the handler returns, and then the bus ends.
-// Otherwise a bus whose Close returned nil within its context has no goroutine
-// left. One with nothing to do has neither a goroutine of asynchronous work nor
-// a running timer.
+// Close may be called more than once, from anywhere, and all calls return the
+// same; of several deadlines the first counts. Called by a queued or asynchronous
+// handler of the bus, it refuses new events and returns [ErrDeadlock] at once, since its event is among
+// those to be waited for, and the bus ends by itself. A bus whose Close returned
+// nil has no goroutine left, and holds nothing of its handlers. A bus with
+// nothing to do has neither a goroutine of asynchronous work nor a running timer.
 //
 // # Two views of one event
 //
@@ -159,7 +172,7 @@
 // in Data, or with [WithMapPayload] as a map. A typed handler sees an untyped
 // event whose Data is a T, a pointer to one, the T that a *T is wanted for, or
 // a map that reads as a T: at least one key names a field by its JSON name, and
-// every value that is named fits. For anything else that handler does not run
+// every value that is named fits, as encoding/json would read it. For anything else that handler does not run
 // and counts as failed with a [*PayloadError]; none ever gets a zero value in
 // place of what was published. A topic whose name has a handler, and another
 // payload type on that bus, gets [ErrTopicConflict].

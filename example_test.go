@@ -61,12 +61,12 @@ func ExampleTopic_Publish() {
 
 	err := UserCreated.Publish(ctx, bus, User{ID: 1, Name: "Ada"})
 	fmt.Println(err)
-	if failure, ok := errors.AsType[*events.HandlerError](err); ok {
+	for failure := range events.Failures(err) {
 		fmt.Println("failed:", failure.Handler)
 	}
 	// Output:
 	// counted Ada
-	// handler failed for event user.created: mail server is away
+	// handler mail failed for event user.created: mail server is away
 	// failed: mail
 }
 
@@ -79,14 +79,14 @@ func ExampleTopic_PublishAsync() {
 			return ctx.Err() // not because of the request
 		}
 		return fmt.Errorf("no mailbox for %s", u.Name)
-	})
+	}, events.WithName("mail"))
 
 	request, cancel := context.WithCancel(context.Background())
 	UserCreated.PublishAsync(request, bus, User{ID: 1, Name: "Ada"})
 	cancel() // the request is over, the event is not
 
 	bus.Close(context.Background())
-	// Output: reported: handler failed for event user.created: no mailbox for Ada
+	// Output: reported: handler mail failed for event user.created: no mailbox for Ada
 }
 
 func ExampleTopic_Subscribe() {
@@ -150,7 +150,7 @@ func ExampleBus_Dispatch() {
 	UserCreated.Subscribe(bus, func(ctx context.Context, u User) error {
 		fmt.Println("typed:", u.ID, u.Name)
 		return nil
-	})
+	}, events.WithName("greet"))
 
 	// What reads as a User reaches the typed handler; the rest is an error.
 	fmt.Println(bus.Dispatch(ctx, events.Event{Name: "user.created", Data: map[string]any{"id": 1, "name": "Ada"}}))
@@ -158,7 +158,7 @@ func ExampleBus_Dispatch() {
 	// Output:
 	// typed: 1 Ada
 	// <nil>
-	// handler failed for event user.created: payload of event user.created is int, want events_test.User
+	// handler greet failed for event user.created: payload of event user.created is int, want events_test.User
 }
 
 func ExampleBus_Close() {
@@ -286,11 +286,11 @@ func ExamplePermanent() {
 	UserCreated.Subscribe(bus, func(ctx context.Context, u User) error {
 		fmt.Println("tried")
 		return events.Permanent(errors.New("address is invalid"))
-	})
+	}, events.WithName("mail"))
 	fmt.Println(UserCreated.Publish(ctx, bus, User{ID: 1}))
 	// Output:
 	// tried
-	// handler failed for event user.created: address is invalid
+	// handler mail failed for event user.created: address is invalid
 }
 
 func ExampleDeadLetter() {
@@ -315,17 +315,17 @@ func ExampleLogging() {
 	ctx := context.Background()
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == "took" {
+			if a.Key == slog.TimeKey || a.Key == "took" || a.Key == "stack" {
 				return slog.Attr{}
 			}
 			return a
 		},
 	}))
 	bus := events.New(events.WithMiddleware(events.Logging(logger)))
-	UserCreated.Subscribe(bus, func(ctx context.Context, u User) error { return nil })
-	UserCreated.Subscribe(bus, func(ctx context.Context, u User) error { panic("out of luck") })
+	UserCreated.Subscribe(bus, func(ctx context.Context, u User) error { return nil }, events.WithName("count"))
+	UserCreated.Subscribe(bus, func(ctx context.Context, u User) error { panic("out of luck") }, events.WithName("mail"))
 	UserCreated.Publish(ctx, bus, User{ID: 1})
 	// Output:
-	// level=INFO msg="event handled" event=user.created
-	// level=ERROR msg="event failed" event=user.created error="panic: out of luck"
+	// level=INFO msg="event handled" event=user.created handler=count
+	// level=ERROR msg="event failed" event=user.created handler=mail error.panic="out of luck"
 }

@@ -30,6 +30,20 @@ func rangeOver(seq iter.Seq2[context.Context, int]) (l *ledger, ended func() boo
 	}
 }
 
+// subscriptionNamed returns a subscription that is not handed out otherwise.
+func subscriptionNamed(t testing.TB, bus *events.Bus, name string) *events.Subscription {
+	t.Helper()
+	for topic := range bus.Topics() {
+		for _, s := range topic.Subscriptions {
+			if s.Name() == name {
+				return s
+			}
+		}
+	}
+	t.Fatalf("no subscription is called %s", name)
+	return nil
+}
+
 func TestAll(t *testing.T) {
 	number := func() *events.Topic[int] { return events.NewTopic[int]("number") }
 
@@ -257,11 +271,69 @@ func TestAll(t *testing.T) {
 					}
 				}
 				require.Zero(t, time.Since(begun))
-				require.Equal(t, []error{nil}, errs)
-				require.Equal(t, count(3), got, "the loop gets what is queued")
+				require.Len(t, errs, 1)
+				require.ErrorIs(t, errs[0], events.ErrDeadlock)
+				require.Equal(t, count(3), got, "the loop gets what is queued, and ends by itself")
+				mustClose(t, bus)
 			})
 		})
 	}
+
+	t.Run("Close of another bus by the loop's body waits", func(t *testing.T) {
+		// The loop is nothing to that bus.
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic, other := newBus(t), number(), newBus(t)
+			slow := newTurnstile(t)
+			handle(t, other, topic, slow.handle, events.WithQueue(1))
+			publish(t, other, topic, 1)
+			synctest.Wait()
+			seq := topic.All(context.Background(), bus)
+			publish(t, bus, topic, 0)
+			closed := inBackground(func() error {
+				for range seq {
+					return closeWithin(context.Background(), other, time.Hour)
+				}
+				return errOther
+			})
+			done, _ := closed()
+			require.False(t, done)
+			slow.open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("Drain of one that never begins", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus, events.WithName("loop"))
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			require.NoError(t, subscriptionNamed(t, bus, "loop").Drain(ctx), "nothing is queued, so there is nothing to wait for")
+			for range seq {
+				t.Error("got an event")
+			}
+		})
+	})
+
+	t.Run("Drain of one that begins late", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus, events.WithName("loop"))
+			s := subscriptionNamed(t, bus, "loop")
+			publish(t, bus, topic, 1)
+			drained := inBackground(func() error { return s.Drain(context.Background()) })
+			done, _ := drained()
+			require.False(t, done, "an event is left for it")
+			l, ended := rangeOver(seq)
+			require.True(t, ended())
+			require.Equal(t, []int{1}, l.take())
+			done, err := drained()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
 
 	t.Run("single use", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -605,7 +677,7 @@ func TestWithReplay(t *testing.T) {
 				s := handle(t, bus, topic, l.handle, append(options, events.WithQueue(2))...)
 				mustClose(t, bus)
 				require.ElementsMatch(t, count(50), l.take())
-				require.Equal(t, events.Stats{Delivered: 50}, s.Stats())
+				require.Equal(t, events.Stats{Capacity: 2, Delivered: 50}, s.Stats())
 			}
 		})
 	})

@@ -6,6 +6,7 @@ import (
 	"log"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -205,4 +206,68 @@ func parts(err error) []error {
 		return nil
 	}
 	return []error{err}
+}
+
+// way is one by which numbers reach a handler that no publisher waits for.
+type way struct {
+	listen listening
+	send   func(ctx context.Context, bus *events.Bus, n int) error
+}
+
+type listening func(t testing.TB, bus *events.Bus, handler func(context.Context, int) error)
+
+// ways are all there are. Each handler gets every number once.
+func ways() map[string]way {
+	topic, below := events.NewTopic[int]("number.sent"), events.NewTopic[int]("number.forwarded.below")
+	wide, wideBelow := events.NewTopic[int]("number.sent", events.WithConcurrency(3)), events.NewTopic[int]("number.forwarded.below", events.WithConcurrency(3))
+	inline := func(topic *events.Topic[int], options ...events.SubscribeOption) listening {
+		return func(t testing.TB, bus *events.Bus, handler func(context.Context, int) error) {
+			handle(t, bus, topic, handler, options...)
+		}
+	}
+	beside := func(topic *events.Topic[int]) listening {
+		return func(t testing.TB, bus *events.Bus, handler func(context.Context, int) error) {
+			handle(t, bus, topic, func(context.Context, int) error { return nil })
+			handle(t, bus, topic, handler)
+		}
+	}
+	// forwarded has a queued handler publish to an inline one.
+	forwarded := func(to *events.Topic[int], listen listening) listening {
+		return func(t testing.TB, bus *events.Bus, handler func(context.Context, int) error) {
+			handle(t, bus, topic, func(ctx context.Context, n int) error { return to.Publish(ctx, bus, n) }, events.WithQueue(8))
+			listen(t, bus, handler)
+		}
+	}
+	publish := func(ctx context.Context, bus *events.Bus, n int) error { return topic.Publish(ctx, bus, n) }
+	return map[string]way{
+		"asynchronous":             {inline(topic), func(ctx context.Context, bus *events.Bus, n int) error { return topic.PublishAsync(ctx, bus, n) }},
+		"asynchronous, concurrent": {beside(wide), func(ctx context.Context, bus *events.Bus, n int) error { return wide.PublishAsync(ctx, bus, n) }},
+		"queued":                   {inline(topic, events.WithQueue(8)), publish},
+		"lanes":                    {inline(topic, events.WithQueue(8), events.WithLanes(3)), publish},
+		"keyed lanes":              {inline(topic, events.WithQueue(8), events.WithLanes(3), events.WithOrderBy(strconv.Itoa)), publish},
+		"middleware":               {inline(topic, events.WithQueue(8), events.WithMiddleware(events.Recover())), publish},
+		"batches": {func(t testing.TB, bus *events.Bus, handler func(context.Context, int) error) {
+			_, err := topic.SubscribeBatch(bus, func(ctx context.Context, numbers []int) error {
+				var errs []error
+				for _, n := range numbers {
+					errs = append(errs, handler(ctx, n))
+				}
+				return errors.Join(errs...)
+			}, events.WithBatch(1, time.Minute))
+			require.NoError(t, err)
+		}, publish},
+		"pattern": {func(t testing.TB, bus *events.Bus, handler func(context.Context, int) error) {
+			subscribe(t, bus, "number.*", func(ctx context.Context, e events.Event) error { return handler(ctx, e.Data.(int)) }, events.WithQueue(8))
+		}, publish},
+		"loop": {func(_ testing.TB, bus *events.Bus, handler func(context.Context, int) error) {
+			all := topic.All(context.Background(), bus)
+			go func() {
+				for ctx, n := range all {
+					_ = handler(ctx, n)
+				}
+			}()
+		}, publish},
+		"inline below a queue":     {forwarded(below, inline(below)), publish},
+		"concurrent below a queue": {forwarded(wideBelow, beside(wideBelow)), publish},
+	}
 }

@@ -77,7 +77,7 @@ func TestLanes(t *testing.T) {
 				publish(t, bus, topic, count(1000)...)
 				mustClose(t, bus)
 				require.ElementsMatch(t, count(1000), l.take())
-				require.Equal(t, events.Stats{Delivered: 1000}, s.Stats())
+				require.Equal(t, events.Stats{Capacity: capacity, Delivered: 1000}, s.Stats())
 			}
 		}
 	})
@@ -237,9 +237,6 @@ func TestOrderBy(t *testing.T) {
 
 	for overflow, name := range map[events.Overflow]string{events.Block: "Block", events.DropOldest: "DropOldest", events.Reject: "Reject"} {
 		for _, capacity := range []int{1, 2, 4} {
-			if overflow == events.DropOldest && capacity == 1 {
-				continue // refused
-			}
 			t.Run(fmt.Sprintf("parked events count, %s, capacity %d", name, capacity), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					bus := newBus(t, new(failures).option())
@@ -277,7 +274,7 @@ func TestOrderBy(t *testing.T) {
 					mustClose(t, bus)
 					got := slow.take()
 					require.True(t, slices.IsSorted(got), "%v", got)
-					require.Equal(t, events.Stats{Delivered: uint64(len(got)), Dropped: s.Stats().Dropped}, s.Stats())
+					require.Equal(t, events.Stats{Capacity: capacity, Delivered: uint64(len(got)), Dropped: s.Stats().Dropped}, s.Stats())
 					if overflow == events.DropOldest {
 						require.Equal(t, next, len(got)+int(s.Stats().Dropped))
 						require.Equal(t, next-1, got[len(got)-1], "the newest stays")
@@ -305,42 +302,144 @@ func TestOrderBy(t *testing.T) {
 		stillWorks(t, bus)
 	})
 
-	for how, fail := range map[string]func(){
-		"panics": func() { panic(errBoom) },
-		"exits":  runtime.Goexit,
-	} {
-		t.Run("a key function that "+how, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var reported failures
-				bus := newBus(t, reported.option())
-				topic := events.NewTopic[int]("number")
-				var l ledger
-				s := handle(t, bus, topic, l.handle, events.WithQueue(3), events.WithLanes(2), events.WithName("keyed"),
-					events.WithOrderBy(func(n int) string {
+	// Ways to publish a number, each with a key function that is asked in it.
+	publishes := map[string]func(bus *events.Bus, topic *events.Topic[int], n int) error{
+		"Publish": func(bus *events.Bus, topic *events.Topic[int], n int) error {
+			return topic.Publish(context.Background(), bus, n)
+		},
+		"Dispatch": func(bus *events.Bus, topic *events.Topic[int], n int) error {
+			return bus.Dispatch(context.Background(), events.Event{Name: topic.Name(), Data: n})
+		},
+	}
+	for how, send := range publishes {
+		for _, untyped := range []bool{false, true} {
+			keyed := func(t *testing.T, bus *events.Bus, topic *events.Topic[int], l *ledger, key func(n int) string) *events.Subscription {
+				t.Helper()
+				options := []events.SubscribeOption{events.WithQueue(50), events.WithLanes(2), events.WithName("keyed")}
+				if untyped {
+					key := events.WithOrderBy(func(e events.Event) string { return key(e.Data.(int)) })
+					return subscribe(t, bus, "*", l.handleEvent, append(options, key)...)
+				}
+				return handle(t, bus, topic, l.handle, append(options, events.WithOrderBy(key))...)
+			}
+
+			t.Run(fmt.Sprintf("a key function that panics is the publisher's error, %s, untyped %t", how, untyped), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var reported failures
+					bus := newBus(t, reported.option())
+					topic := events.NewTopic[int]("number")
+					var l ledger
+					s := keyed(t, bus, topic, &l, func(n int) string {
 						if n%5 == 2 {
-							fail()
+							panic(errBoom)
 						}
 						return strconv.Itoa(n % 3)
-					}))
-				publish(t, bus, topic, count(50)...)
-				mustClose(t, bus)
-				want := slices.DeleteFunc(count(50), func(n int) bool { return n%5 == 2 })
-				require.ElementsMatch(t, want, l.take())
-				errs := reported.take()
-				require.Len(t, errs, 10, "an event whose key cannot be had is not lost in silence")
-				for _, err := range errs {
-					failure, ok := err.(*events.HandlerError)
-					require.True(t, ok)
-					require.Equal(t, "keyed", failure.Handler)
-					if how == "panics" {
+					})
+					kinds := everyKind(t, bus, topic)
+					for n := range 50 {
+						err := send(bus, topic, n)
+						if n%5 != 2 {
+							require.NoError(t, err)
+							continue
+						}
+						failure, ok := err.(*events.HandlerError)
+						require.True(t, ok, "%v", err)
+						require.Equal(t, "keyed", failure.Handler)
+						require.Equal(t, "number", failure.Event)
 						require.ErrorIs(t, err, errBoom)
 					}
-				}
-				require.Zero(t, s.Stats().Lag)
-				require.EqualValues(t, 10, s.Stats().Failed)
+					mustClose(t, bus)
+					require.ElementsMatch(t, slices.DeleteFunc(count(50), func(n int) bool { return n%5 == 2 }), l.take())
+					require.Empty(t, reported.take())
+					require.Equal(t, events.Stats{Capacity: 50, Delivered: 40}, s.Stats())
+					for kind, each := range kinds {
+						require.Equal(t, count(50), each.take(), "%s gets it all the same", kind)
+					}
+				})
 			})
-		})
+
+			t.Run(fmt.Sprintf("a key function that ends the publisher's goroutine, %s, untyped %t", how, untyped), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					bus := newBus(t)
+					topic := events.NewTopic[int]("number")
+					var l ledger
+					keyed(t, bus, topic, &l, func(n int) string {
+						if n == 1 {
+							runtime.Goexit()
+						}
+						return ""
+					})
+					kinds := everyKind(t, bus, topic)
+					for n := range 3 {
+						require.Equal(t, n == 1, exits(func() { _ = send(bus, topic, n) }))
+					}
+					mustClose(t, bus)
+					require.Equal(t, []int{0, 2}, l.take())
+					for kind, each := range kinds {
+						require.Equal(t, []int{0, 2}, each.take(), "%s: nothing was queued before", kind)
+					}
+				})
+			})
+		}
 	}
+
+	t.Run("a key function that ends the goroutine of a handler while the bus drains", func(t *testing.T) {
+		// That handler's event lets the publish in; nobody may wait for a
+		// publish that never ends.
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, new(failures).option())
+			topic, keyed := events.NewTopic[int]("number"), events.NewTopic[int]("keyed")
+			gate, open := barrier(t)
+			handle(t, bus, keyed, new(ledger).handle, events.WithQueue(1), events.WithLanes(2),
+				events.WithOrderBy(func(int) string { runtime.Goexit(); return "" }))
+			for _, send := range []func(ctx context.Context) error{
+				func(ctx context.Context) error { return keyed.Publish(ctx, bus, 1) },
+				func(ctx context.Context) error { return keyed.PublishAsync(ctx, bus, 1) },
+			} {
+				handle(t, bus, topic, func(ctx context.Context, _ int) error {
+					<-gate
+					return send(ctx)
+				}, events.WithQueue(1))
+			}
+			publish(t, bus, topic, 1)
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			done, _ := closed()
+			require.False(t, done)
+			open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("the key is asked for by PublishAsync in the call", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var reported failures
+			bus := newBus(t, reported.option())
+			topic := events.NewTopic[int]("number")
+			slow := newTurnstile(t)
+			var asked ledger
+			handle(t, bus, topic, slow.handle, events.WithQueue(1), events.WithLanes(1), events.WithName("keyed"), events.WithOrderBy(func(n int) string {
+				if asked.add(n); n == 3 {
+					panic(errBoom)
+				}
+				return ""
+			}))
+			full(t, bus, topic, 1)
+			asked.take()
+			for n := range 2 {
+				require.NoError(t, topic.PublishAsync(context.Background(), bus, 2+n))
+			}
+			require.Equal(t, []int{2, 3}, asked.take())
+			errs := reported.take()
+			require.Len(t, errs, 1, "nobody waits for it")
+			require.ErrorIs(t, errs[0], errBoom)
+			slow.open()
+			mustClose(t, bus)
+			require.Equal(t, count(3), slow.take())
+			require.Empty(t, asked.take(), "once")
+		})
+	})
 
 	t.Run("the key is asked for once", func(t *testing.T) {
 		bus := newBus(t)
@@ -425,13 +524,4 @@ func TestOrderBy(t *testing.T) {
 		runtime.KeepAlive(bus)
 	})
 
-	t.Run("priority and name have no say", func(t *testing.T) {
-		bus := newBus(t)
-		topic := events.NewTopic[int]("number")
-		s := handle(t, bus, topic, new(ledger).handle, events.WithQueue(1), events.WithLanes(2), events.WithName("lanes"), events.WithPriority(9))
-		require.Equal(t, "lanes", s.Name())
-		publish(t, bus, topic, 1)
-		mustClose(t, bus)
-		require.Equal(t, fmt.Sprint(events.Stats{Delivered: 1}), fmt.Sprint(s.Stats()))
-	})
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/typedbus/events/internal/origin"
 )
 
 // Middleware wraps a handler in another. It may look at the event or hand on a
@@ -42,16 +44,16 @@ func Timeout(d time.Duration) Middleware {
 	}
 	return func(next Handler) Handler {
 		return func(ctx context.Context, event Event) error {
-			ctx, cancel := context.WithTimeout(ctx, d)
+			limited, cancel := context.WithTimeout(ctx, d)
 			defer cancel()
-			return next(ctx, event)
+			return next(&origin.Layer{Context: limited, Beneath: ctx}, event)
 		}
 	}
 }
 
 // Logging returns a middleware that logs every event after it was handled,
-// with its name and the time that took: at level Info, or at level Error with
-// the error.
+// with its name, the handler's and the time that took: at level Info, or at
+// level Error with the error and the stack of a panic.
 //
 // It panics if logger is nil.
 func Logging(logger *slog.Logger) Middleware {
@@ -63,8 +65,12 @@ func Logging(logger *slog.Logger) Middleware {
 			start := time.Now()
 			err := next(ctx, event)
 			attributes := []slog.Attr{slog.String("event", event.Name), slog.Duration("took", time.Since(start))}
+			if s := SubscriptionFrom(ctx); s != nil {
+				attributes = append(attributes, slog.String("handler", s.Name()))
+			}
 			if err != nil {
-				logger.LogAttrs(ctx, slog.LevelError, "event failed", append(attributes, slog.Any("error", err))...)
+				attributes = append(append(attributes, slog.Any("error", err)), stackOf(err)...)
+				logger.LogAttrs(ctx, slog.LevelError, "event failed", attributes...)
 			} else {
 				logger.LogAttrs(ctx, slog.LevelInfo, "event handled", attributes...)
 			}
@@ -76,8 +82,9 @@ func Logging(logger *slog.Logger) Middleware {
 // DeadLetter returns a middleware that hands an event whose handler failed to
 // take, with the error. When take returns nil the event counts as handled;
 // when it fails too, both errors come back joined. It runs in the handler's
-// goroutine, with the handler's context, which may be done. Around [Retry] it
-// gets what the last try left.
+// goroutine, with the handler's context, which may be done, and which tells by
+// [SubscriptionFrom] whose handler has failed. Around [Retry] it gets what the
+// last try left.
 //
 // It panics if take is nil.
 func DeadLetter(take func(ctx context.Context, event Event, err error) error) Middleware {
@@ -91,9 +98,17 @@ func DeadLetter(take func(ctx context.Context, event Event, err error) error) Mi
 				return nil
 			}
 			if failed := take(ctx, event, err); failed != nil {
-				return errors.Join(err, fmt.Errorf("dead letter: %w", failed))
+				return errors.Join(err, fmt.Errorf("dead letter%s: %w", ofHandler(ctx), failed))
 			}
 			return nil
 		}
 	}
+}
+
+// ofHandler says whose handler ctx is that of, if it tells.
+func ofHandler(ctx context.Context) string {
+	if s := SubscriptionFrom(ctx); s != nil {
+		return " of " + s.Name()
+	}
+	return ""
 }

@@ -1,10 +1,16 @@
 package events_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,7 +138,7 @@ func tries(ctx context.Context, t *testing.T, err error, retry events.Middleware
 	subscribe(t, bus, "a", func(context.Context, events.Event) error {
 		at = append(at, time.Since(begun))
 		return err
-	}, events.WithMiddleware(retry))
+	}, events.WithMiddleware(retry), events.WithName("one"))
 	result = bus.Dispatch(ctx, named("a"))
 	return at, result
 }
@@ -143,7 +149,7 @@ func TestRetry(t *testing.T) {
 			for attempts := 1; attempts <= 5; attempts++ {
 				at, err := tries(t.Context(), t, errBoom, events.Retry(attempts))
 				require.Len(t, at, attempts)
-				require.EqualError(t, err, "handler failed for event a: boom")
+				require.EqualError(t, err, "handler one failed for event a: boom")
 			}
 		})
 	})
@@ -242,7 +248,7 @@ func TestRetry(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			_, err := tries(ctx, t, context.Canceled, events.Retry(3))
-			require.EqualError(t, err, "handler failed for event a: gave up after 1 of 3 tries: context canceled")
+			require.EqualError(t, err, "handler one failed for event a: gave up after 1 of 3 tries: context canceled")
 		})
 	})
 
@@ -257,11 +263,29 @@ func TestRetry(t *testing.T) {
 				at, err := tries(t.Context(), t, cause, events.Retry(10))
 				require.Equal(t, []time.Duration{0}, at)
 				require.ErrorIs(t, err, errBoom)
-				require.EqualError(t, err, "handler failed for event a: "+cause.Error())
+				require.EqualError(t, err, "handler one failed for event a: "+cause.Error())
 			}
 		})
 		require.NoError(t, events.Permanent(nil))
 		require.EqualError(t, events.Permanent(errBoom), "boom")
+	})
+
+	t.Run("IsPermanent says the same", func(t *testing.T) {
+		bus := events.New()
+		inner := events.NewTopic[int]("inner")
+		handle(t, bus, inner, func(context.Context, int) error { return nil })
+		misfit := bus.Dispatch(t.Context(), events.Event{Name: "inner", Data: "junk"})
+		var unread *events.PayloadError
+		require.ErrorAs(t, misfit, &unread)
+		for _, err := range []error{
+			events.Permanent(errBoom), fmt.Errorf("wrapped: %w", events.Permanent(errBoom)),
+			errors.Join(errOther, events.Permanent(errBoom)), unread, fmt.Errorf("wrapped: %w", unread),
+		} {
+			require.True(t, events.IsPermanent(err), "%v", err)
+		}
+		for _, err := range []error{nil, errBoom, context.Canceled, &events.PanicError{Value: "oh"}, misfit, fmt.Errorf("in turn: %w", misfit)} {
+			require.False(t, events.IsPermanent(err), "%v", err)
+		}
 	})
 
 	t.Run("a payload that does not fit ends it at once", func(t *testing.T) {
@@ -311,11 +335,11 @@ func TestTimeout(t *testing.T) {
 	t.Run("of one handler", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus := events.New()
-			subscribe(t, bus, "a", hang, events.WithMiddleware(events.Timeout(3*time.Second)))
+			subscribe(t, bus, "a", hang, events.WithMiddleware(events.Timeout(3*time.Second)), events.WithName("one"))
 			var limited bool
 			subscribe(t, bus, "a", func(ctx context.Context, _ events.Event) error { _, limited = ctx.Deadline(); return ctx.Err() })
 			begun := time.Now()
-			require.EqualError(t, bus.Dispatch(context.Background(), named("a")), "handler failed for event a: context deadline exceeded")
+			require.EqualError(t, bus.Dispatch(context.Background(), named("a")), "handler one failed for event a: context deadline exceeded")
 			require.Equal(t, 3*time.Second, time.Since(begun))
 			require.False(t, limited)
 		})
@@ -378,17 +402,18 @@ func TestLogging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logs captured
 		bus := events.New(events.WithMiddleware(events.Logging(slog.New(&logs))))
-		subscribe(t, bus, "good", func(context.Context, events.Event) error { time.Sleep(5 * time.Second); return nil })
-		subscribe(t, bus, "bad", new(journal).noting("", errBoom))
-		subscribe(t, bus, "worse", func(context.Context, events.Event) error { panic("oh") })
+		subscribe(t, bus, "good", func(context.Context, events.Event) error { time.Sleep(5 * time.Second); return nil }, events.WithName("one"))
+		subscribe(t, bus, "bad", new(journal).noting("", errBoom), events.WithName("two"))
+		subscribe(t, bus, "worse", func(context.Context, events.Event) error { panic("oh") }, events.WithName("three"))
 		for name, want := range map[string]struct {
-			level slog.Level
-			took  time.Duration
-			err   string
+			level   slog.Level
+			took    time.Duration
+			handler string
+			err     string
 		}{
-			"good":  {slog.LevelInfo, 5 * time.Second, ""},
-			"bad":   {slog.LevelError, 0, "boom"},
-			"worse": {slog.LevelError, 0, "panic: oh"},
+			"good":  {slog.LevelInfo, 5 * time.Second, "one", ""},
+			"bad":   {slog.LevelError, 0, "two", "boom"},
+			"worse": {slog.LevelError, 0, "three", "oh"},
 		} {
 			err := bus.Dispatch(t.Context(), named(name))
 			require.Equal(t, want.err != "", err != nil, "the result stays")
@@ -398,13 +423,375 @@ func TestLogging(t *testing.T) {
 			has := attributes(records[0])
 			require.Equal(t, name, has["event"].String())
 			require.Equal(t, want.took, has["took"].Duration())
+			require.Equal(t, want.handler, has["handler"].String())
 			if want.err == "" {
 				require.NotContains(t, has, "error")
 			} else {
-				require.Equal(t, want.err, has["error"].String())
+				require.Contains(t, has["error"].String(), want.err)
 			}
 		}
 	})
+}
+
+//go:noinline
+func throwHere(context.Context, int) error { panic("oh") }
+
+// TestPanicsAreLoggedWithTheirStack looks at what loggers make of a panic.
+func TestPanicsAreLoggedWithTheirStack(t *testing.T) {
+	number := events.NewTopic[int]("number")
+	handlers := map[string]slog.HandlerOptions{"text": {}, "JSON": {}}
+	for format := range handlers {
+		for name, test := range map[string]struct {
+			bus     func(logger *slog.Logger) *events.Bus
+			options []events.SubscribeOption
+			publish func(context.Context, *events.Bus) error
+		}{
+			"queued, by default": {
+				func(logger *slog.Logger) *events.Bus { return events.New(events.WithLogger(logger)) },
+				[]events.SubscribeOption{events.WithQueue(1)},
+				func(ctx context.Context, bus *events.Bus) error { return number.Publish(ctx, bus, 1) },
+			},
+			"asynchronous, by default": {
+				func(logger *slog.Logger) *events.Bus { return events.New(events.WithLogger(logger)) },
+				nil,
+				func(ctx context.Context, bus *events.Bus) error { return number.PublishAsync(ctx, bus, 1) },
+			},
+			"behind a Retry, by default": {
+				func(logger *slog.Logger) *events.Bus { return events.New(events.WithLogger(logger)) },
+				[]events.SubscribeOption{events.WithQueue(1), events.WithMiddleware(events.Timeout(time.Nanosecond), events.Retry(2))},
+				func(ctx context.Context, bus *events.Bus) error { return number.Publish(ctx, bus, 1) },
+			},
+			"by Logging": {
+				func(logger *slog.Logger) *events.Bus {
+					return events.New(events.WithMiddleware(events.Logging(logger)), new(failures).option())
+				},
+				[]events.SubscribeOption{events.WithQueue(1)},
+				func(ctx context.Context, bus *events.Bus) error { return number.Publish(ctx, bus, 1) },
+			},
+		} {
+			t.Run(name+", "+format, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var out bytes.Buffer
+					logger := slog.New(slog.NewTextHandler(&out, nil))
+					if format == "JSON" {
+						logger = slog.New(slog.NewJSONHandler(&out, nil))
+					}
+					bus := test.bus(logger)
+					handle(t, bus, number, throwHere, append(test.options, events.WithName("thrower"))...)
+					require.NoError(t, test.publish(t.Context(), bus))
+					mustClose(t, bus)
+					require.Equal(t, 1, strings.Count(out.String(), "events_test.throwHere("), "the stack, once:\n%s", out.String())
+					require.Contains(t, out.String(), "middleware_test.go")
+					require.Contains(t, out.String(), "oh")
+					require.Contains(t, out.String(), "thrower")
+				})
+			})
+		}
+	}
+
+	t.Run("a PanicError is a slog.LogValuer", func(t *testing.T) {
+		bus := events.New()
+		handle(t, bus, number, throwHere)
+		panicked, ok := errors.AsType[*events.PanicError](number.Publish(t.Context(), bus, 1))
+		require.True(t, ok)
+		var valuer slog.LogValuer = panicked
+		var out bytes.Buffer
+		slog.New(slog.NewTextHandler(&out, nil)).Error("mine", "error", valuer)
+		require.Contains(t, out.String(), "oh")
+		require.Contains(t, out.String(), "middleware_test.go")
+		require.EqualError(t, panicked, "panic: oh", "the text is short")
+	})
+}
+
+// TestSubscriptionFrom has each context tell whose handler it is for.
+func TestSubscriptionFrom(t *testing.T) {
+	number := events.NewTopic[int]("number")
+	var j journal
+	name := func(ctx context.Context) string {
+		if s := events.SubscriptionFrom(ctx); s != nil {
+			return s.Name()
+		}
+		return "nobody"
+	}
+	telling := func(where string) events.Middleware {
+		return func(next events.Handler) events.Handler {
+			return func(ctx context.Context, e events.Event) error {
+				j.note(where + ": " + name(ctx))
+				return next(ctx, e)
+			}
+		}
+	}
+	handler := func(ctx context.Context, _ int) error { j.note("handler: " + name(ctx)); return nil }
+
+	t.Run("outside of handlers", func(t *testing.T) {
+		require.Nil(t, events.SubscriptionFrom(nil)) //nolint:staticcheck // which is allowed
+		require.Nil(t, events.SubscriptionFrom(context.Background()))
+	})
+
+	t.Run("middleware of bus, topic and subscription", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for kind, options := range map[string][]events.SubscribeOption{
+				"inline": nil, "queued": {events.WithQueue(1)}, "lanes": {events.WithQueue(3), events.WithLanes(2), events.WithOrderBy(strconv.Itoa)},
+			} {
+				bus := newBus(t, events.WithMiddleware(telling("bus")))
+				topic := events.NewTopic[int]("number", events.WithMiddleware(telling("topic")))
+				options = append(options, events.WithMiddleware(telling("own"), events.Retry(2), events.Timeout(time.Hour)))
+				handle(t, bus, topic, handler, append(options, events.WithName("one"))...)
+				for _, publish := range []func(*events.Topic[int], context.Context, *events.Bus, int) error{(*events.Topic[int]).Publish, (*events.Topic[int]).PublishAsync} {
+					require.NoError(t, publish(topic, t.Context(), bus, 1))
+					synctest.Wait()
+					require.Equal(t, []string{"bus: one", "topic: one", "own: one", "handler: one"}, j.take(), kind)
+				}
+			}
+		})
+	})
+
+	t.Run("of each its own", func(t *testing.T) {
+		for mode, options := range map[string][]events.BusOption{
+			"one after the other": nil, "fail-fast": {events.WithFailFast(), events.WithConcurrency(2)},
+		} {
+			bus := events.New(append(options, events.WithMiddleware(telling("bus")))...)
+			for _, s := range []string{"one", "two"} {
+				subscribe(t, bus, "number", func(ctx context.Context, _ events.Event) error { j.note(s + ": " + name(ctx)); return nil }, events.WithName(s))
+			}
+			require.NoError(t, number.Publish(t.Context(), bus, 1))
+			require.ElementsMatch(t, []string{"bus: one", "one: one", "bus: two", "two: two"}, j.take(), mode)
+		}
+	})
+
+	t.Run("handlers of queues", func(t *testing.T) {
+		for kind, w := range ways() {
+			if strings.HasPrefix(kind, "asynchronous") {
+				continue // an inline handler has its publisher's context
+			}
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t)
+				var got *events.Subscription
+				w.listen(t, bus, func(ctx context.Context, _ int) error { got = events.SubscriptionFrom(ctx); return nil })
+				require.NoError(t, w.send(t.Context(), bus, 1))
+				synctest.Wait()
+				require.Contains(t, subscriptions(bus), got, kind)
+				require.NotZero(t, got.Stats().Capacity, "%s: the one with the queue", kind)
+			})
+		}
+	})
+
+	t.Run("not that of the publisher", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t)
+			far := events.NewTopic[int]("far")
+			handle(t, bus, number, func(ctx context.Context, n int) error { return far.Publish(ctx, bus, n) },
+				events.WithName("near"), events.WithMiddleware(telling("near")))
+			handle(t, bus, far, handler, events.WithName("far"), events.WithMiddleware(telling("far")))
+			handle(t, bus, far, handler, events.WithName("queued"), events.WithQueue(1))
+			require.NoError(t, number.Publish(t.Context(), bus, 1))
+			mustClose(t, bus)
+			require.ElementsMatch(t, []string{"near: near", "far: far", "handler: far", "handler: queued"}, j.take())
+		})
+	})
+
+	t.Run("error handlers", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, events.WithErrorHandler(func(ctx context.Context, _ error) { j.note("error: " + name(ctx)) }))
+			handle(t, bus, number, throwHere, events.WithName("queued"), events.WithQueue(1))
+			require.NoError(t, number.Publish(t.Context(), bus, 1))
+			mustClose(t, bus)
+			require.Equal(t, []string{"error: queued"}, j.take())
+		})
+	})
+}
+
+// TestWithOnceAndMiddleware is about what counts as the one event.
+func TestWithOnceAndMiddleware(t *testing.T) {
+	reply := events.NewTopic[account]("reply")
+	junk := events.Event{Name: "reply", Data: "junk"}
+	deliveries := map[string][]events.SubscribeOption{
+		"inline": nil, "queued": {events.WithQueue(8)}, "lanes": {events.WithQueue(8), events.WithLanes(3)},
+	}
+	for kind, options := range deliveries {
+		once := func(t *testing.T, bus *events.Bus, handler func(context.Context, account) error, middleware ...events.Middleware) {
+			handle(t, bus, reply, handler, append(slices.Clone(options), events.WithOnce(), events.WithMiddleware(middleware...))...)
+		}
+		t.Run("a misfit beside an event that fits, "+kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t)
+				var j journal
+				release, open := barrier(t)
+				first := true
+				once(t, bus, j.notingTyped("handled"), func(next events.Handler) events.Handler {
+					return func(ctx context.Context, e events.Event) error {
+						if first {
+							first = false
+							<-release
+						}
+						return next(ctx, e)
+					}
+				})
+				misfit := inBackground(func() error { return bus.Dispatch(context.Background(), junk) })
+				_, _ = misfit() // waits within the middleware if it is inline, and is refused otherwise
+				fits := inBackground(func() error { return reply.Publish(context.Background(), bus, ada) })
+				_, err := fits()
+				require.NoError(t, err)
+				open()
+				synctest.Wait()
+				require.Equal(t, []string{"handled"}, j.take())
+				require.False(t, bus.HasHandlers("reply"))
+				_, err = misfit()
+				require.Error(t, err)
+			})
+		})
+
+		t.Run("a misfit that DeadLetter takes, "+kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t)
+				var j journal
+				once(t, bus, j.notingTyped("handled"), events.DeadLetter(func(context.Context, events.Event, error) error { j.note("kept"); return nil }))
+				err := bus.Dispatch(t.Context(), junk)
+				if kind == "inline" {
+					require.NoError(t, err)
+					require.Equal(t, []string{"kept"}, j.take())
+				}
+				require.True(t, bus.HasHandlers("reply"))
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				synctest.Wait()
+				require.Equal(t, []string{"handled"}, j.take())
+				require.False(t, bus.HasHandlers("reply"))
+			})
+		})
+
+		t.Run("the tries of Retry are one event, "+kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var reported failures
+				bus := newBus(t, reported.option())
+				var j journal
+				once(t, bus, func(context.Context, account) error { j.note("tried"); return errBoom }, events.Retry(3))
+				results := make(chan error, 2)
+				for range 2 {
+					go func() { results <- reply.Publish(context.Background(), bus, ada) }()
+				}
+				errs := errors.Join(<-results, <-results)
+				synctest.Wait()
+				time.Sleep(time.Minute)
+				require.Equal(t, []string{"tried", "tried", "tried"}, j.take())
+				require.ErrorIs(t, errors.Join(append(reported.take(), errs)...), errBoom)
+				require.False(t, bus.HasHandlers("reply"))
+			})
+		})
+
+		t.Run("a try that succeeds, "+kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var reported failures
+				bus := newBus(t, reported.option())
+				n := 0
+				once(t, bus, func(context.Context, account) error {
+					if n++; n < 2 {
+						return errBoom
+					}
+					return nil
+				}, events.Retry(5))
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				time.Sleep(time.Minute)
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				synctest.Wait()
+				require.Equal(t, 2, n)
+				require.Empty(t, reported.take())
+			})
+		})
+
+		t.Run("a handler that publishes its own event, "+kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t)
+				n := 0
+				once(t, bus, func(ctx context.Context, a account) error {
+					n++
+					return reply.Publish(ctx, bus, a)
+				}, events.Recover())
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				synctest.Wait()
+				require.Equal(t, 1, n)
+				require.False(t, bus.HasHandlers("reply"))
+			})
+		})
+
+		t.Run("middleware that does not call the handler, "+kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t)
+				var j journal
+				let := false
+				once(t, bus, j.notingTyped("handled"), func(next events.Handler) events.Handler {
+					return func(ctx context.Context, e events.Event) error {
+						if !let {
+							return nil
+						}
+						return next(ctx, e)
+					}
+				})
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				synctest.Wait()
+				require.True(t, bus.HasHandlers("reply"), "it was not handled")
+				let = true
+				require.NoError(t, reply.Publish(t.Context(), bus, ada))
+				synctest.Wait()
+				require.Equal(t, []string{"handled"}, j.take())
+			})
+		})
+	}
+
+	t.Run("many at the same time", func(t *testing.T) {
+		// With real goroutines, since who comes first is what matters.
+		for range 100 {
+			bus := events.New()
+			var n atomic.Int32
+			handle(t, bus, reply, func(context.Context, account) error { n.Add(1); return nil }, events.WithOnce(), events.WithMiddleware(events.Retry(2), events.Recover()))
+			var publishers sync.WaitGroup
+			for range 4 {
+				publishers.Go(func() {
+					_ = bus.Dispatch(context.Background(), junk)
+					_ = reply.Publish(context.Background(), bus, ada)
+				})
+			}
+			publishers.Wait()
+			require.EqualValues(t, 1, n.Load())
+			require.False(t, bus.HasHandlers("reply"))
+		}
+	})
+}
+
+// TestSubscriptionEndsBetweenTries is about a Retry whose handler is not to run
+// again.
+func TestSubscriptionEndsBetweenTries(t *testing.T) {
+	number := events.NewTopic[int]("number")
+	for name, test := range map[string]struct {
+		option func(ctx context.Context) events.SubscribeOption
+		end    func(s *events.Subscription, cancel func())
+	}{
+		"WithUntil": {events.WithUntil, func(_ *events.Subscription, cancel func()) { cancel() }},
+		"WithDrain": {
+			func(context.Context) events.SubscribeOption { return events.WithDrain() },
+			func(s *events.Subscription, _ func()) { _ = s.Drain(context.Background()) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t)
+				until, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				n := 0
+				s := handle(t, bus, number, func(context.Context, int) error { n++; return errBoom }, test.option(until),
+					events.WithMiddleware(events.Retry(3, events.WithBackoff(time.Minute, time.Minute))))
+				published := inBackground(func() error { return number.Publish(context.Background(), bus, 1) })
+				done, _ := published()
+				require.False(t, done)
+				test.end(s, cancel)
+				time.Sleep(time.Hour)
+				done, err := published()
+				require.True(t, done)
+				require.Equal(t, 1, n, "it does not run any more")
+				require.ErrorIs(t, err, errBoom, "and its failure is not lost")
+			})
+		})
+	}
 }
 
 func TestDeadLetter(t *testing.T) {
@@ -455,6 +842,21 @@ func TestDeadLetter(t *testing.T) {
 		err := bus.Dispatch(t.Context(), named("a"))
 		require.ErrorIs(t, err, errBoom)
 		require.ErrorIs(t, err, errOther)
+	})
+
+	t.Run("knows whose handler has failed", func(t *testing.T) {
+		var names []string
+		bus := events.New(events.WithMiddleware(events.DeadLetter(func(ctx context.Context, _ events.Event, _ error) error {
+			names = append(names, events.SubscriptionFrom(ctx).Name())
+			return errOther
+		}), events.Retry(2, events.WithBackoff(1, 1))))
+		for _, name := range []string{"one", "two"} {
+			subscribe(t, bus, "a", new(journal).noting("", errBoom), events.WithName(name))
+		}
+		err := bus.Dispatch(t.Context(), named("a"))
+		require.Equal(t, []string{"one", "two"}, names)
+		require.ErrorContains(t, err, "dead letter of one: other")
+		require.ErrorContains(t, err, "dead letter of two: other")
 	})
 
 	t.Run("that panics", func(t *testing.T) {

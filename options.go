@@ -37,6 +37,9 @@ type busOptions struct {
 	errorHandler func(context.Context, error)
 	logger       *slog.Logger
 	unhandled    func(context.Context, Event)
+	asyncLimit   uint64
+	queues       []SubscribeOption // the defaults of queues
+	unnamed      bool              // the text of a failure does not name the handler
 }
 
 type topicOptions struct {
@@ -53,13 +56,15 @@ type delivery struct {
 }
 
 type subscriptionOptions struct {
-	name       string
-	priority   int
-	once       bool
-	until      context.Context
-	middleware []Middleware
-	queue      queueOptions
-	err        error // what does not fit, for Subscribe to return
+	name        string
+	priority    int
+	prioritySet bool
+	once        bool
+	waits       bool
+	until       context.Context
+	middleware  []Middleware
+	queue       queueOptions
+	err         error // what does not fit, for Subscribe to return
 }
 
 // or returns d with the settings of other where it has none.
@@ -180,6 +185,43 @@ func WithUnhandled(f func(ctx context.Context, event Event)) BusOption {
 	return busOption(func(o *busOptions) { o.unhandled = f })
 }
 
+// WithAsyncLimit has asynchronous publishes fail with [ErrFull] while n are not
+// through, those at work included. An event that has only queues to go to, with
+// room in all, does not count. By default there is no limit: each that blocks
+// holds a goroutine.
+//
+// It panics if n is below 1.
+func WithAsyncLimit(n int) BusOption {
+	if n < 1 {
+		panic(fmt.Sprintf("events: WithAsyncLimit(%d): want 1 or more", n))
+	}
+	return busOption(func(o *busOptions) { o.asyncLimit = uint64(n) })
+}
+
+// WithQueueDefaults has all queued subscriptions of the bus begin with the
+// given options, of which [WithQueue] counts for those that have a queue by
+// themselves ([Topic.SubscribeBatch] and [Topic.All]), [WithOverflow] for all,
+// and [WithBatch] for batches. A subscription's own options precede them. The
+// defaults otherwise are a capacity of 1024, [Block], and 100 events or a second.
+//
+// It panics if an option is another one, or does not fit.
+func WithQueueDefaults(options ...SubscribeOption) BusOption {
+	var o subscriptionOptions
+	for _, option := range options {
+		if option == nil {
+			panic("events: WithQueueDefaults: option is nil")
+		}
+		option.applyToSubscription(&o)
+	}
+	if o.name != "" || o.prioritySet || o.once || o.waits || o.until != nil || o.middleware != nil || o.queue.lanes > 0 || o.queue.orderBy != nil {
+		o.reject("want WithQueue, WithOverflow and WithBatch only")
+	}
+	if o.err != nil {
+		panic(fmt.Sprintf("events: WithQueueDefaults: %v", o.err))
+	}
+	return busOption(func(b *busOptions) { b.queues = append(b.queues, options...) })
+}
+
 // WithMapPayload has untyped handlers of a topic see its payload as a
 // map[string]any: the struct's fields under their JSON names, with their Go
 // values as they are, a new map for each handler. It lets a publisher move to
@@ -196,10 +238,11 @@ func WithName(name string) SubscribeOption {
 }
 
 // WithPriority has the handler run before those of lower priority, whatever
-// the order of subscription; it has no effect on queues, which do not wait for
-// one another. The default is 0; negative values run last.
+// the order of subscription. The default is 0; negative values run last.
+//
+// Subscribe returns an error for a queue, as queues do not wait for one another.
 func WithPriority(priority int) SubscribeOption {
-	return subscribeOption(func(o *subscriptionOptions) { o.priority = priority })
+	return subscribeOption(func(o *subscriptionOptions) { o.priority, o.prioritySet = priority, true })
 }
 
 // WithOnce ends the subscription after one event, even when many are published
@@ -210,7 +253,8 @@ func WithOnce() SubscribeOption {
 }
 
 // WithUntil ends the subscription when ctx is done: from then on the handler is
-// not run, not even by a publish under way.
+// not run, not even by a publish under way. Subscribe returns an error if ctx is
+// nil.
 func WithUntil(ctx context.Context) SubscribeOption {
 	return subscribeOption(func(o *subscriptionOptions) {
 		if ctx == nil {
@@ -218,4 +262,14 @@ func WithUntil(ctx context.Context) SubscribeOption {
 		}
 		o.until = ctx
 	})
+}
+
+// WithDrain has [Subscription.Drain] wait for an inline handler that is at work,
+// after which what the handler uses may be closed: no publish runs it any more,
+// one under way included. It costs each event some microseconds. By default
+// Drain does not wait for inline handlers: their publishers do.
+//
+// Subscribe returns an error for a queue, whose handler is always waited for.
+func WithDrain() SubscribeOption {
+	return subscribeOption(func(o *subscriptionOptions) { o.waits = true })
 }

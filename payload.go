@@ -2,48 +2,38 @@ package events
 
 import (
 	"context"
+	"errors"
 	"reflect"
 
+	"github.com/typedbus/events/internal/payload"
 	"github.com/typedbus/events/internal/topiclog"
 )
-
-// contract is what a route knows of the topic bound to it.
-type contract interface {
-	payloadType() reflect.Type
-	compile(p *plan)
-	compiled(p *plan) bool // whether p is of a topic with this contract
-	newLog(b *Bus) typedLog
-}
 
 // contractOf is the contract of all topics whose payload is T.
 type contractOf[T any] struct{}
 
 func (contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
 
-func (contractOf[T]) newLog(b *Bus) typedLog {
-	return topicLog[T]{topiclog.New[entry[T]](&b.activity.queues)}
-}
+func (contractOf[T]) newLog() typedLog { return topicLog[T]{topiclog.New[T]()} }
 
-// compile adds to p what a publish of a T does without boxing it, if all
-// handlers take a T as it is.
+// compile adds to p what a publish of a T does without boxing it.
 func (contractOf[T]) compile(p *plan) {
 	inline := inlineHandlers[T](p)
-	if p.outbox == nil {
-		if p.typed = inline; inline == nil {
-			p.typed = boxed[T]{}
-		}
+	if len(p.places) == 0 && inline != nil {
+		p.typed = inline
 		return
 	}
-	posting := &posting[T]{inline: inline}
-	if log, ok := p.outbox.typed.(topicLog[T]); ok {
-		posting.log = log.Log
+	p.typed = boxed[T]{}
+	if len(p.places) != 1 || inline == nil && len(p.inline) > 0 {
+		return
 	}
-	p.typed = posting
+	switch at := p.places[0].place.(type) {
+	case topicLog[T]:
+		p.typed = &posting[T]{inline: inline, log: at.Log}
+	case keyedPlace[T]:
+		p.typed = &posting[T]{inline: inline, keyed: at}
+	}
 }
-
-// boxed is what a publish of a T does when a handler takes a boxed payload: it
-// boxes it.
-type boxed[T any] struct{}
 
 func (contractOf[T]) compiled(p *plan) bool {
 	switch p.typed.(type) {
@@ -53,13 +43,39 @@ func (contractOf[T]) compiled(p *plan) bool {
 	return false
 }
 
+// boxed is what a publish of a T does when some handler takes a boxed payload.
+type boxed[T any] struct{}
+
+// posting is what a publish of a T does when all inline handlers take a T, and
+// all that are queued read from one place.
+type posting[T any] struct {
+	inline *handlers[T]
+	log    *topiclog.Log[T] // or else
+	keyed  keyedPlace[T]
+}
+
+// offer leaves payload in the place if that has room.
+func (x *posting[T]) offer(ctx context.Context, payload T) bool {
+	if x.log != nil {
+		return x.log.Offer(ctx, payload)
+	}
+	if !x.keyed.HasRoom() {
+		return false // before the key is asked for, which is done once
+	}
+	var key string
+	if guard(func() { key = x.keyed.key(payload) }) != nil {
+		return false // to be found again on the way that reports it
+	}
+	return x.keyed.Offer(ctx, payload, key)
+}
+
 // inlineHandlers returns the handlers of p if all of them take a T as it is.
 func inlineHandlers[T any](p *plan) *handlers[T] {
 	if p.delivery.concurrency > 1 {
 		return nil
 	}
-	inline := make(handlers[T], len(p.subscriptions))
-	for i, s := range p.subscriptions {
+	inline := make(handlers[T], len(p.inline))
+	for i, s := range p.inline {
 		direct, ok := s.direct.(func(context.Context, T) error)
 		if !ok {
 			return nil
@@ -69,157 +85,148 @@ func inlineHandlers[T any](p *plan) *handlers[T] {
 	return &inline
 }
 
-// posting is what a publish of a T does when some handlers are queued.
-type posting[T any] struct {
-	inline *handlers[T]            // nil if one takes a boxed payload
-	log    *topiclog.Log[entry[T]] // nil if no typed handler is queued
+// typedLog is the log of a topic, as a place.
+type typedLog interface {
+	place
+	core() *topiclog.Core
 }
 
-// deliver leaves payload in the outbox of p, which is reserved, and runs the
-// inline handlers.
-func (x *posting[T]) deliver(ctx context.Context, p *plan, payload T) error {
-	x.leave(ctx, p, payload)
-	if len(p.subscriptions) == 0 {
-		return nil
+type topicLog[T any] struct{ *topiclog.Log[T] }
+
+func (l topicLog[T]) core() *topiclog.Core { return &l.Core }
+func (l topicLog[T]) gate() *topiclog.Gate { return &l.Gate }
+
+func (topicLog[T]) prepare(event, _ Event) (prepared, error) {
+	if _, ok := event.Data.(T); ok {
+		return prepared{payload: event.Data}, nil
 	}
-	if x.inline == nil {
-		return p.dispatch(ctx, Event{Name: p.event, Data: payload})
-	}
-	if failed, err := x.inline.run(ctx, payload); err != nil {
-		return x.inline.resume(ctx, p, payload, failed, err)
-	}
-	return nil
+	value, err := payloadOf[T](event)
+	return prepared{payload: value}, err
 }
 
-// leave puts payload in the outbox of p, which is locked, and unlocks it.
-func (x *posting[T]) leave(ctx context.Context, p *plan, payload T) {
-	if x.log != nil {
-		x.log.Append(entry[T]{ctx: ctx, payload: payload})
-	}
-	if len(p.outbox.events) > 0 {
-		event := Event{Name: p.event, Data: payload}
-		if p.delivery.mapPayload {
-			event.Data = asMap{payload}
-		}
-		p.outbox.put(ctx, event)
-	}
-	p.outbox.unlock()
+func (l topicLog[T]) put(ctx context.Context, _ Event, p prepared) {
+	value, _ := p.payload.(T) // a nil interface is a T that no assertion finds
+	l.Append(ctx, value)
 }
 
-// publishAsync leaves payload in the queues, at once if they have room, and
-// has the rest done by a worker.
-func (x *posting[T]) publishAsync(ctx context.Context, b *Bus, p *plan, payload T) error {
-	full, err := b.reserveNow(ctx, p)
+func (topicLog[T]) entry(ctx context.Context, _ Event, p prepared) any {
+	value, _ := p.payload.(T)
+	return &topiclog.Entry[T]{Context: ctx, Payload: value}
+}
+
+// keyedPlace is the queue of one typed subscription, by keys.
+type keyedPlace[T any] struct {
+	*topiclog.Keyed[T]
+	key func(T) string
+}
+
+func (k keyedPlace[T]) gate() *topiclog.Gate { return &k.Gate }
+
+func (k keyedPlace[T]) prepare(event, _ Event) (prepared, error) {
+	value, err := payloadOf[T](event)
 	if err != nil {
-		return err
+		return prepared{}, err
 	}
-	t := task{ctx: ctx, plan: p, event: Event{Name: p.event, Data: payload}}
-	if full == nil {
-		if len(p.subscriptions) > 0 {
-			err = b.accept(t, true)
-		}
-		x.leave(ctx, p, payload)
-		return err
-	}
-	t.post = func(ctx context.Context) error {
-		err := b.awaitReserved(ctx, p)
-		if err == nil {
-			x.leave(ctx, p, payload)
-		}
-		return err
-	}
-	return b.publishAsync(t)
+	return prepared{payload: value, key: k.key(value)}, nil
+}
+
+func (k keyedPlace[T]) put(ctx context.Context, _ Event, p prepared) {
+	value, _ := p.payload.(T)
+	k.Append(ctx, value, p.key)
+}
+
+func (keyedPlace[T]) entry(ctx context.Context, _ Event, p prepared) any {
+	value, _ := p.payload.(T)
+	return &topiclog.KeyedEntry[T]{Entry: topiclog.Entry[T]{Context: ctx, Payload: value}, Key: p.key}
+}
+
+// eventLog is the log of untyped subscriptions, as a place.
+type eventLog struct{ *topiclog.Log[Event] }
+
+func (l eventLog) gate() *topiclog.Gate                             { return &l.Gate }
+func (eventLog) prepare(_, _ Event) (prepared, error)               { return prepared{}, nil }
+func (l eventLog) put(ctx context.Context, event Event, _ prepared) { l.Append(ctx, event) }
+func (eventLog) entry(ctx context.Context, event Event, _ prepared) any {
+	return &topiclog.Entry[Event]{Context: ctx, Payload: event}
+}
+
+// keyedEvents is the queue of one untyped subscription, by keys.
+type keyedEvents struct {
+	*topiclog.Keyed[Event]
+	key func(Event) string
+}
+
+func (k keyedEvents) gate() *topiclog.Gate { return &k.Gate }
+
+func (k keyedEvents) prepare(_, mapped Event) (prepared, error) {
+	return prepared{key: k.key(unmap(mapped))}, nil
+}
+
+func (k keyedEvents) put(ctx context.Context, event Event, p prepared) { k.Append(ctx, event, p.key) }
+
+func (keyedEvents) entry(ctx context.Context, event Event, p prepared) any {
+	return &topiclog.KeyedEntry[Event]{Entry: topiclog.Entry[Event]{Context: ctx, Payload: event}, Key: p.key}
 }
 
 // unbox returns a typed handler as one of events.
 func unbox[T any](handler func(context.Context, T) error) Handler {
 	return func(ctx context.Context, event Event) error {
-		payload, err := payloadOf[T](event)
+		value, err := payloadOf[T](event)
 		if err != nil {
 			return err
 		}
-		return handler(ctx, payload)
+		return handler(ctx, value)
 	}
 }
 
 // payloadOf is the one place that turns an untyped payload into a T.
 func payloadOf[T any](event Event) (T, error) {
-	if payload, ok := event.Data.(T); ok {
-		return payload, nil
+	if value, ok := event.Data.(T); ok {
+		return value, nil
 	}
-	var payload T
+	var value T
 	converted, err := convert(event, reflect.TypeFor[T]())
 	if err != nil {
-		return payload, err
+		return value, err
 	}
-	// A nil interface is a T that no assertion finds.
-	payload, _ = converted.(T)
-	return payload, nil
+	value, _ = converted.(T)
+	return value, nil
 }
 
-// convert returns the payload as a value of type want: what a pointer points
-// to, a pointer to a copy, or a struct read from a map.
 func convert(event Event, want reflect.Type) (any, error) {
-	fail := func(reason string) (any, error) {
-		return nil, &PayloadError{Event: event.Name, Want: want, Got: reflect.TypeOf(event.Data), reason: reason}
+	converted, err := payload.As(event.Data, want)
+	if err == nil {
+		return converted, nil
 	}
-	if event.Data == nil {
-		if want.Kind() == reflect.Interface {
-			return nil, nil
-		}
-		return fail("")
+	misfit := &PayloadError{Event: event.Name, Want: want, Got: reflect.TypeOf(event.Data)}
+	if reason, ok := errors.AsType[*payload.Misfit](err); ok {
+		misfit.reason = reason.Reason
 	}
-	got := reflect.ValueOf(event.Data)
-	switch {
-	case got.Kind() == reflect.Pointer && got.Type().Elem() == want:
-		if got.IsNil() {
-			return fail("the pointer is nil")
-		}
-		return got.Elem().Interface(), nil
-
-	case want.Kind() == reflect.Pointer && want.Elem() == got.Type():
-		pointer := reflect.New(got.Type())
-		pointer.Elem().Set(got)
-		return pointer.Interface(), nil
-
-	case isMap(got.Type()) && want.Kind() == reflect.Struct:
-		target := reflect.New(want).Elem()
-		if err := readMap(target, got, 0); err != nil {
-			return fail(err.Error())
-		}
-		return target.Interface(), nil
-
-	case isMap(got.Type()) && want.Kind() == reflect.Pointer && want.Elem().Kind() == reflect.Struct:
-		target := reflect.New(want.Elem())
-		if err := readMap(target.Elem(), got, 0); err != nil {
-			return fail(err.Error())
-		}
-		return target.Interface(), nil
-	}
-	return fail("")
+	return nil, misfit
 }
 
-// unmapped returns handler, with payloads as maps that a queue has kept as they
-// were published, so that each handler has a map of its own.
-func unmapped(handler func(context.Context, Event) error) func(context.Context, Event) error {
-	return func(ctx context.Context, event Event) error {
-		return handler(ctx, unmap(event))
-	}
-}
+// asMap is a payload that untyped queued handlers are to see as a map, each as
+// one of its own.
+type asMap struct{ payload any }
 
 func unmap(event Event) Event {
 	if mapped, ok := event.Data.(asMap); ok {
-		event.Data = writeMap(mapped.payload)
+		event.Data = payload.Fields(mapped.payload)
 	}
 	return event
 }
 
+// unmapped returns handler, for events that a queue has kept as published.
+func unmapped(handler Handler) Handler {
+	return func(ctx context.Context, event Event) error { return handler(ctx, unmap(event)) }
+}
+
 // asMaps returns handler, with the payloads of a topic of type want as maps.
 func asMaps(handler Handler, want reflect.Type) Handler {
-	want = structOf(want)
+	want = payload.StructOf(want)
 	return func(ctx context.Context, event Event) error {
-		if event.Data != nil && structOf(reflect.TypeOf(event.Data)) == want {
-			event.Data = writeMap(event.Data)
+		if event.Data != nil && payload.StructOf(reflect.TypeOf(event.Data)) == want {
+			event.Data = payload.Fields(event.Data)
 		}
 		return handler(ctx, event)
 	}

@@ -2,26 +2,29 @@ package events
 
 import (
 	"context"
-	"errors"
+	"reflect"
 	"runtime"
 )
 
-// plan is the immutable list of handlers that a publish of one name runs.
-// It is compiled by the first publish after a change of the subscriptions.
+// plan is the immutable list of what a publish of one name runs. It is compiled
+// by the first publish after a change of the subscriptions, and holds no bus.
 type plan struct {
-	event         string
-	declared      delivery        // what the topics ask for
-	delivery      delivery        // what that and the bus come to
-	subscriptions []*Subscription // of the inline handlers, in their order
+	route      *route // nil for a name that only patterns hear
+	event      string
+	generation uint64
+	named      bool            // failures name the handler in their text
+	declared   delivery        // what the topics ask for
+	delivery   delivery        // what that and the bus come to
+	inline     []*Subscription // whose handlers run in the publish, in their order
+	places     []placed        // where the event is left for queued handlers, in the order of locking
+	asMaps     reflect.Type    // the struct that untyped queued handlers are to see as a map, or nil
 
-	outbox *outbox // for queued subscriptions, or nil
-
-	untyped handlers[Event] // the handlers, for payloads in an Event
-	typed   any             // of the topic bound to the name, if any: *handlers[T], *posting[T] or boxed[T]
+	untyped handlers[Event] // the inline handlers, for payloads in an Event
+	typed   any             // what a typed publish does: *handlers[T], *posting[T] or boxed[T]; nil without a topic
 }
 
-// handlers are those of a plan's subscriptions. They are run by the one loop
-// of the bus: with an Event for untyped work, with a T for that of a topic.
+// handlers are those of a plan. They are run by the one loop of the bus: with an
+// Event for untyped work, with a T for that of a topic.
 type handlers[E any] []func(context.Context, E) error
 
 // run runs the handlers until one fails, and says which and why: one loop and
@@ -49,10 +52,10 @@ func (h *handlers[E]) run(ctx context.Context, payload E) (failed int, err error
 	return 0, nil
 }
 
-// dispatch runs the handlers with an event.
+// dispatch runs the inline handlers with an event.
 func (p *plan) dispatch(ctx context.Context, event Event) error {
 	if p.delivery.concurrency > 1 {
-		exited, err := p.untyped.fanOut(ctx, p, event)
+		exited, err := p.fanOut(ctx, event)
 		if exited {
 			// The handler meant the goroutine that it ran for, which is this one.
 			runtime.Goexit()
@@ -61,27 +64,27 @@ func (p *plan) dispatch(ctx context.Context, event Event) error {
 	}
 	failed, err := p.untyped.run(ctx, event)
 	if err != nil {
-		return p.untyped.resume(ctx, p, event, failed, err)
+		return p.resume(ctx, event, failed, err)
 	}
 	return nil
 }
 
-// resume goes on after the failure of a handler of p.
-func (h *handlers[E]) resume(ctx context.Context, p *plan, payload E, failed int, err error) error {
+// resume goes on after the failure of a handler.
+func (p *plan) resume(ctx context.Context, event Event, failed int, err error) error {
 	errs := []error{p.failure(failed, err)}
 	if p.delivery.failFast {
 		return errs[0]
 	}
-	for next := failed + 1; next < len(*h); next++ {
-		if err := h.runOne(ctx, p, payload, next); err != nil {
+	for next := failed + 1; next < len(p.untyped); next++ {
+		if err := p.runOne(ctx, event, next); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return join(errs)
 }
 
-// runOne runs one handler of p and returns its failure.
-func (h *handlers[E]) runOne(ctx context.Context, p *plan, payload E, i int) (err error) {
+// runOne runs one handler and returns its failure.
+func (p *plan) runOne(ctx context.Context, event Event, i int) (err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -91,7 +94,7 @@ func (h *handlers[E]) runOne(ctx context.Context, p *plan, payload E, i int) (er
 			err = p.failure(i, newPanicError(value))
 		}
 	}()
-	err = (*h)[i](ctx, payload)
+	err = p.untyped[i](ctx, event)
 	returned = true
 	if err != nil {
 		err = p.failure(i, err)
@@ -100,13 +103,5 @@ func (h *handlers[E]) runOne(ctx context.Context, p *plan, payload E, i int) (er
 }
 
 func (p *plan) failure(i int, err error) error {
-	return &HandlerError{Event: p.event, Handler: p.subscriptions[i].Name(), Err: err}
-}
-
-// join is errors.Join without the wrapper around a single error.
-func join(errs []error) error {
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return &HandlerError{Event: p.event, Handler: p.inline[i].Name(), Err: err, named: p.named}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,73 +62,6 @@ func TestCloseDrainsQueues(t *testing.T) {
 				require.Zero(t, time.Since(begun))
 			})
 		})
-
-		t.Run("the deadline says how many events were left, "+name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t, new(failures).option()), number()
-				slow := newTurnstile(t)
-				handle(t, bus, topic, slow.handle, append(options, events.WithQueue(6))...)
-				publish(t, bus, topic, count(5)...)
-				synctest.Wait()
-				begun := time.Now()
-				err := closeWithin(context.Background(), bus, time.Minute)
-				require.Equal(t, time.Minute, time.Since(begun))
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				require.ErrorContains(t, err, "closed with 5 events left")
-				atWork := slow.take()
-				slow.open()
-				synctest.Wait()
-				require.Empty(t, slow.take(), "what no handler had begun with is dropped, %d at work", len(atWork))
-				require.Equal(t, err, bus.Close(context.Background()), "every call returns the same")
-			})
-		})
-
-		t.Run("the deadline with a full queue, "+name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t, new(failures).option()), number()
-				slow := newTurnstile(t)
-				handle(t, bus, topic, slow.handle, append(options, events.WithQueue(3))...)
-				publish(t, bus, topic, 0)
-				synctest.Wait()
-				left := 4
-				if name == "lanes" {
-					publish(t, bus, topic, -1)
-					synctest.Wait()
-					left = 5
-				}
-				publish(t, bus, topic, 1, 2, 3)
-				synctest.Wait()
-				blocked := inBackground(func() error { return topic.Publish(context.Background(), bus, 4) })
-				_, _ = blocked()
-				err := closeWithin(context.Background(), bus, time.Minute)
-				require.ErrorContains(t, err, fmt.Sprintf("closed with %d events left", left))
-				slow.open()
-			})
-		})
-
-		t.Run("after the handler went on at a run, "+name, func(t *testing.T) {
-			// The reader knows of many events when the deadline comes.
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t, new(failures).option()), number()
-				var l ledger
-				handle(t, bus, topic, func(_ context.Context, n int) error {
-					time.Sleep(time.Second)
-					l.add(n)
-					return nil
-				}, append(options, events.WithQueue(20))...)
-				publish(t, bus, topic, count(20)...)
-				err := closeWithin(context.Background(), bus, 3500*time.Millisecond)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				handled := len(l.take())
-				require.ErrorContains(t, err, fmt.Sprintf("%d events left", 20-handled))
-				time.Sleep(time.Minute)
-				atWork := 1
-				if name == "lanes" {
-					atWork = 2
-				}
-				require.Len(t, l.take(), atWork, "only what was at work at the deadline")
-			})
-		})
 	}
 
 	t.Run("pipelines under way finish", func(t *testing.T) {
@@ -139,7 +73,7 @@ func TestCloseDrainsQueues(t *testing.T) {
 					const length = 5
 					topics := make([]*events.Topic[int], length)
 					for i := range topics {
-						topics[i] = events.NewTopic[int](fmt.Sprint("stage ", i))
+						topics[i] = events.NewTopic[int](fmt.Sprint("stage-", i))
 					}
 					var end ledger
 					handle(t, bus, topics[length-1], end.handle, append(options, events.WithQueue(20))...)
@@ -178,7 +112,7 @@ func TestCloseDrainsQueues(t *testing.T) {
 			const length = 4
 			topics := make([]*events.Topic[int], length)
 			for i := range topics {
-				topics[i] = events.NewTopic[int](fmt.Sprint("stage ", i))
+				topics[i] = events.NewTopic[int](fmt.Sprint("stage-", i))
 			}
 			end := newTurnstile(t)
 			handle(t, bus, topics[length-1], end.handle, events.WithQueue(1))
@@ -212,202 +146,6 @@ func TestCloseDrainsQueues(t *testing.T) {
 		})
 	})
 
-	t.Run("blocked publishers get ErrClosed, and nobody the event", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			slow := newTurnstile(t)
-			handle(t, bus, topic, slow.handle, events.WithQueue(1), events.WithName("slow"))
-			kinds := everyKind(t, bus, topic)
-			full(t, bus, topic, 1)
-			var blocked []func() (bool, error)
-			for n := range 5 {
-				blocked = append(blocked, inBackground(func() error { return topic.Publish(context.Background(), bus, 10+n) }))
-			}
-			synctest.Wait()
-			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
-			_, _ = closed()
-			for _, each := range blocked {
-				done, err := each()
-				require.True(t, done)
-				require.ErrorIs(t, err, events.ErrClosed)
-				require.ErrorContains(t, err, "number")
-			}
-			slow.open()
-			done, err := closed()
-			require.True(t, done)
-			require.NoError(t, err)
-			require.Equal(t, count(2), slow.take())
-			for kind, l := range kinds {
-				require.Equal(t, count(2), l.take(), kind)
-			}
-		})
-	})
-
-	t.Run("accepted by PublishAsync, and waiting for a full queue", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			slow := newTurnstile(t)
-			handle(t, bus, topic, slow.handle, events.WithQueue(1))
-			full(t, bus, topic, 1)
-			for n := range 5 {
-				require.NoError(t, topic.PublishAsync(context.Background(), bus, 2+n))
-			}
-			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
-			done, _ := closed()
-			require.False(t, done)
-			slow.open()
-			done, err := closed()
-			require.True(t, done)
-			require.NoError(t, err)
-			require.ElementsMatch(t, count(7), slow.take())
-		})
-	})
-
-	t.Run("the same at the deadline", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var reported failures
-			bus, topic := newBus(t, reported.option()), number()
-			slow := newTurnstile(t)
-			handle(t, bus, topic, slow.handle, events.WithQueue(1))
-			full(t, bus, topic, 1)
-			for n := range 5 {
-				require.NoError(t, topic.PublishAsync(context.Background(), bus, 2+n))
-			}
-			synctest.Wait()
-			err := closeWithin(context.Background(), bus, time.Minute)
-			require.ErrorContains(t, err, "closed with 7 events left")
-			slow.open()
-			synctest.Wait()
-			require.Equal(t, []int{0}, slow.take())
-		})
-	})
-
-	contexts := map[string]func(ctx context.Context) context.Context{
-		"its context": func(ctx context.Context) context.Context { return ctx },
-		"Background":  func(context.Context) context.Context { return context.Background() },
-	}
-	for how, with := range contexts {
-		for name, options := range queueKinds() {
-			t.Run(fmt.Sprintf("by a queued handler with %s, %s", how, name), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					bus, topic := newBus(t, new(failures).option()), number()
-					busy := newTurnstile(t)
-					handle(t, bus, topic, busy.handle, events.WithQueue(5))
-					var result error
-					var returned atomic.Bool
-					handle(t, bus, topic, func(ctx context.Context, _ int) error {
-						result = closeWithin(with(ctx), bus, time.Hour)
-						returned.Store(true)
-						return nil
-					}, append(options, events.WithQueue(5))...)
-					publish(t, bus, topic, 1)
-					synctest.Wait()
-					require.False(t, returned.Load(), "the other is at work")
-					begun := time.Now()
-					busy.open()
-					time.Sleep(time.Minute)
-					require.True(t, returned.Load())
-					require.NoError(t, result)
-					mustClose(t, bus)
-					require.Less(t, time.Since(begun), time.Hour)
-				})
-			})
-
-			t.Run(fmt.Sprintf("by a queued handler with %s and events behind it, %s", how, name), func(t *testing.T) {
-				// Nothing that was accepted is lost in silence: the handler gets it
-				// after it has returned, or Close says that it was left.
-				synctest.Test(t, func(t *testing.T) {
-					bus, topic := newBus(t, new(failures).option()), number()
-					var l ledger
-					var called atomic.Bool
-					var result error
-					var took time.Duration
-					gate, open := barrier(t)
-					handle(t, bus, topic, func(ctx context.Context, n int) error {
-						<-gate
-						if called.CompareAndSwap(false, true) {
-							begun := time.Now()
-							result = closeWithin(with(ctx), bus, time.Minute)
-							took = time.Since(begun)
-						}
-						l.add(n)
-						return nil
-					}, append(options, events.WithQueue(5))...)
-					publish(t, bus, topic, 0)
-					synctest.Wait()
-					publish(t, bus, topic, between(1, 4)...)
-					synctest.Wait()
-					open()
-					time.Sleep(time.Hour)
-					mustCloseOr(t, bus)
-					if result == nil {
-						require.ElementsMatch(t, count(5), l.take(), "Close returned nil")
-						require.Zero(t, took, "it waits for what cannot be")
-					} else {
-						require.ErrorContains(t, result, fmt.Sprintf("%d events left", 5-len(l.take())))
-					}
-				})
-			})
-		}
-
-		t.Run("by two queued handlers at once with "+how, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t, new(failures).option()), number()
-				var results ledger
-				for range 2 {
-					handle(t, bus, topic, func(ctx context.Context, _ int) error {
-						if err := closeWithin(with(ctx), bus, time.Hour); err != nil {
-							t.Error(err)
-						}
-						results.add(1)
-						return nil
-					}, events.WithQueue(5))
-				}
-				publish(t, bus, topic, 1)
-				time.Sleep(time.Minute)
-				require.Equal(t, []int{1, 1}, results.take())
-				mustClose(t, bus)
-			})
-		})
-
-		t.Run("by a batch with "+how, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t, new(failures).option()), number()
-				var results ledger
-				subscribeBatch(t, bus, topic, func(ctx context.Context, numbers []int) error {
-					if err := closeWithin(with(ctx), bus, time.Hour); err != nil {
-						t.Error(err)
-					}
-					results.add(numbers...)
-					return nil
-				}, events.WithBatch(2, time.Second))
-				publish(t, bus, topic, 1, 2)
-				time.Sleep(time.Minute)
-				require.Equal(t, []int{1, 2}, results.take())
-				mustClose(t, bus)
-			})
-		})
-
-		t.Run("by an inline handler below a queued one with "+how, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic, inner := newBus(t, new(failures).option()), number(), events.NewTopic[int]("inner")
-				var results ledger
-				handle(t, bus, inner, func(ctx context.Context, n int) error {
-					if err := closeWithin(with(ctx), bus, time.Hour); err != nil {
-						t.Error(err)
-					}
-					results.add(n)
-					return nil
-				})
-				handle(t, bus, topic, func(ctx context.Context, n int) error { return inner.Publish(ctx, bus, n) }, events.WithQueue(1))
-				publish(t, bus, topic, 7)
-				time.Sleep(time.Minute)
-				require.Equal(t, []int{7}, results.take())
-				mustClose(t, bus)
-			})
-		})
-	}
-
 	t.Run("a subscription that is being drained", func(t *testing.T) {
 		// It has left the bus, but its events were accepted.
 		synctest.Test(t, func(t *testing.T) {
@@ -429,46 +167,6 @@ func TestCloseDrainsQueues(t *testing.T) {
 			require.True(t, done)
 			require.NoError(t, err)
 			require.Equal(t, count(4), slow.take())
-		})
-	})
-
-	t.Run("the deadline with a subscription that is being drained", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t, new(failures).option()), number()
-			slow := newTurnstile(t)
-			s := handle(t, bus, topic, slow.handle, events.WithQueue(10))
-			publish(t, bus, topic, count(4)...)
-			synctest.Wait()
-			drained := inBackground(func() error { return s.Drain(context.Background()) })
-			_, _ = drained()
-			err := closeWithin(context.Background(), bus, time.Minute)
-			require.ErrorContains(t, err, "closed with 4 events left")
-			require.Equal(t, []int{0}, slow.take())
-			slow.open()
-			synctest.Wait()
-			require.Empty(t, slow.take(), "what no handler had begun with is dropped")
-			done, _ := drained()
-			require.True(t, done)
-		})
-	})
-
-	t.Run("a handler that waits for room at the deadline", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var reported failures
-			bus, topic, next := newBus(t, reported.option()), number(), events.NewTopic[int]("next")
-			slow := newTurnstile(t)
-			handle(t, bus, next, slow.handle, events.WithQueue(1))
-			full(t, bus, next, 1)
-			handle(t, bus, topic, func(ctx context.Context, n int) error { return next.Publish(ctx, bus, n) }, events.WithQueue(1), events.WithName("forwards"))
-			publish(t, bus, topic, 7)
-			synctest.Wait()
-			err := closeWithin(context.Background(), bus, time.Minute)
-			require.ErrorContains(t, err, "closed with 3 events left")
-			synctest.Wait()
-			errs := reported.take()
-			require.Len(t, errs, 1, "it does not wait any longer")
-			require.ErrorContains(t, errs[0], "next")
-			slow.open()
 		})
 	})
 
@@ -576,10 +274,684 @@ func TestCloseDrainsQueues(t *testing.T) {
 	})
 }
 
-// mustCloseOr closes a bus that may have had to give up.
-func mustCloseOr(t *testing.T, bus *events.Bus) {
-	t.Helper()
-	begun := time.Now()
-	_ = closeWithin(context.Background(), bus, time.Hour)
-	require.Less(t, time.Since(begun), time.Hour)
+// TestCloseDeadline is about what Close says and does when its time is over.
+func TestCloseDeadline(t *testing.T) {
+	number := func() *events.Topic[int] { return events.NewTopic[int]("number") }
+
+	for name, options := range queueKinds() {
+		t.Run("the deadline says how many events were left, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus, topic := newBus(t, new(failures).option()), number()
+				slow := newTurnstile(t)
+				handle(t, bus, topic, slow.handle, append(options, events.WithQueue(6))...)
+				publish(t, bus, topic, count(5)...)
+				synctest.Wait()
+				begun := time.Now()
+				err := closeWithin(context.Background(), bus, time.Minute)
+				require.Equal(t, time.Minute, time.Since(begun))
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, "closed with 5 events left")
+				atWork := slow.take()
+				slow.open()
+				synctest.Wait()
+				require.Empty(t, slow.take(), "what no handler had begun with is dropped, %d at work", len(atWork))
+				require.Equal(t, err, bus.Close(context.Background()), "every call returns the same")
+			})
+		})
+
+		t.Run("the deadline with a full queue, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus, topic := newBus(t, new(failures).option()), number()
+				slow := newTurnstile(t)
+				handle(t, bus, topic, slow.handle, append(options, events.WithQueue(3))...)
+				publish(t, bus, topic, 0)
+				synctest.Wait()
+				left := 4
+				if name == "lanes" {
+					publish(t, bus, topic, -1)
+					synctest.Wait()
+					left = 5
+				}
+				publish(t, bus, topic, 1, 2, 3)
+				synctest.Wait()
+				blocked := inBackground(func() error { return topic.Publish(context.Background(), bus, 4) })
+				_, _ = blocked()
+				err := closeWithin(context.Background(), bus, time.Minute)
+				require.ErrorContains(t, err, fmt.Sprintf("closed with %d events left", left))
+				slow.open()
+			})
+		})
+
+		t.Run("after the handler went on at a run, "+name, func(t *testing.T) {
+			// The reader knows of many events when the deadline comes.
+			synctest.Test(t, func(t *testing.T) {
+				bus, topic := newBus(t, new(failures).option()), number()
+				var l ledger
+				handle(t, bus, topic, func(_ context.Context, n int) error {
+					time.Sleep(time.Second)
+					l.add(n)
+					return nil
+				}, append(options, events.WithQueue(20))...)
+				publish(t, bus, topic, count(20)...)
+				err := closeWithin(context.Background(), bus, 3500*time.Millisecond)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				handled := len(l.take())
+				require.ErrorContains(t, err, fmt.Sprintf("%d events left", 20-handled))
+				time.Sleep(time.Minute)
+				atWork := 1
+				if name == "lanes" {
+					atWork = 2
+				}
+				require.Len(t, l.take(), atWork, "only what was at work at the deadline")
+			})
+		})
+	}
+
+	t.Run("the same at the deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var reported failures
+			bus, topic := newBus(t, reported.option()), number()
+			slow := newTurnstile(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(1))
+			full(t, bus, topic, 1)
+			for n := range 5 {
+				require.NoError(t, topic.PublishAsync(context.Background(), bus, 2+n))
+			}
+			synctest.Wait()
+			err := closeWithin(context.Background(), bus, time.Minute)
+			require.ErrorContains(t, err, "closed with 7 events left")
+			slow.open()
+			synctest.Wait()
+			require.Equal(t, []int{0}, slow.take())
+		})
+	})
+
+	t.Run("the deadline with a subscription that is being drained", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t, new(failures).option()), number()
+			slow := newTurnstile(t)
+			s := handle(t, bus, topic, slow.handle, events.WithQueue(10))
+			publish(t, bus, topic, count(4)...)
+			synctest.Wait()
+			drained := inBackground(func() error { return s.Drain(context.Background()) })
+			_, _ = drained()
+			err := closeWithin(context.Background(), bus, time.Minute)
+			require.ErrorContains(t, err, "closed with 4 events left")
+			require.Equal(t, []int{0}, slow.take())
+			slow.open()
+			synctest.Wait()
+			require.Empty(t, slow.take(), "what no handler had begun with is dropped")
+			done, _ := drained()
+			require.True(t, done)
+		})
+	})
+
+	t.Run("a handler that waits for room at the deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var reported failures
+			bus, topic, next := newBus(t, reported.option()), number(), events.NewTopic[int]("next")
+			slow := newTurnstile(t)
+			handle(t, bus, next, slow.handle, events.WithQueue(1))
+			full(t, bus, next, 1)
+			handle(t, bus, topic, func(ctx context.Context, n int) error { return next.Publish(ctx, bus, n) }, events.WithQueue(1), events.WithName("forwards"))
+			publish(t, bus, topic, 7)
+			synctest.Wait()
+			err := closeWithin(context.Background(), bus, time.Minute)
+			require.ErrorContains(t, err, "closed with 3 events left")
+			synctest.Wait()
+			errs := reported.take()
+			require.Len(t, errs, 1, "it does not wait any longer")
+			require.ErrorContains(t, errs[0], "next")
+			slow.open()
+		})
+	})
+
+	t.Run("the error names the queues, with exact counts", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t, new(failures).option()), number()
+			slow := newTurnstile(t)
+			gate, open := barrier(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(10), events.WithName("plain"))
+			handle(t, bus, topic, slow.handle, events.WithQueue(10), events.WithLanes(3), events.WithName("lanes"))
+			handle(t, bus, topic, slow.handle, events.WithQueue(10), events.WithLanes(3), byRemainder(2), events.WithName("keys"))
+			handle(t, bus, topic, slow.handle, events.WithQueue(4), events.WithOverflow(events.DropOldest), events.WithName("drops"))
+			subscribe(t, bus, "*", slow.handleEvent, events.WithQueue(10), events.WithName("pattern"))
+			subscribe(t, bus, "number", slow.handleEvent, events.WithQueue(10), events.WithName("untyped"))
+			subscribeBatch(t, bus, topic, func(context.Context, []int) error { <-gate; return nil }, events.WithBatch(3, time.Hour), events.WithName("batch"))
+			drained := handle(t, bus, topic, slow.handle, events.WithQueue(10), events.WithName("drained"))
+			handle(t, bus, topic, new(ledger).handle, events.WithQueue(10), events.WithName("idle"))
+			for n := range 8 {
+				publish(t, bus, topic, n)
+				synctest.Wait()
+			}
+			drain := inBackground(func() error { return drained.Drain(context.Background()) })
+			_, _ = drain()
+			err := closeWithin(context.Background(), bus, time.Minute)
+			require.EqualError(t, err, "events: bus closed with 61 events left (batch: 5 queued, 3 at work; drained: 7 queued, 1 at work; "+
+				"drops: 4 queued, 1 at work; keys: 6 queued, 2 at work; lanes: 5 queued, 3 at work; pattern: 7 queued, 1 at work; "+
+				"plain: 7 queued, 1 at work; untyped: 7 queued, 1 at work): context deadline exceeded")
+			done, err := drain()
+			require.False(t, done, "its handler is still at work: %v", err)
+			slow.open()
+			open()
+			done, err = drain()
+			require.True(t, done)
+			require.ErrorIs(t, err, events.ErrClosed)
+		})
+	})
+
+	t.Run("what was collected for a batch is queued, or at work", func(t *testing.T) {
+		// A batch of which the handler has not begun with is dropped.
+		synctest.Test(t, func(t *testing.T) {
+			for size := range 4 {
+				bus, topic := newBus(t, new(failures).option()), number()
+				b := newBatches()
+				other := newTurnstile(t)
+				handle(t, bus, events.NewTopic[int]("other"), other.handle, events.WithQueue(1), events.WithName("other"))
+				publish(t, bus, events.NewTopic[int]("other"), 1)
+				subscribeBatch(t, bus, topic, b.handle, events.WithBatch(100, time.Hour), events.WithName("batch"))
+				publish(t, bus, topic, count(size)...)
+				synctest.Wait()
+				err := closeWithin(context.Background(), bus, time.Minute)
+				require.ErrorContains(t, err, "closed with 1 events left (other: 0 queued, 1 at work)", "the batch goes out at once")
+				all, _ := b.take()
+				require.Len(t, slices.Concat(all...), size)
+				other.open()
+			}
+		})
+	})
+}
+
+// TestCloseRefusesOutsiders is about who is let in while a bus drains, and who
+// is not.
+func TestCloseRefusesOutsiders(t *testing.T) {
+	number := func() *events.Topic[int] { return events.NewTopic[int]("number") }
+
+	t.Run("blocked publishers get ErrClosed, and nobody the event", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			slow := newTurnstile(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(1), events.WithName("slow"))
+			kinds := everyKind(t, bus, topic)
+			full(t, bus, topic, 1)
+			var blocked []func() (bool, error)
+			for n := range 5 {
+				blocked = append(blocked, inBackground(func() error { return topic.Publish(context.Background(), bus, 10+n) }))
+			}
+			synctest.Wait()
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			_, _ = closed()
+			for _, each := range blocked {
+				done, err := each()
+				require.True(t, done)
+				require.ErrorIs(t, err, events.ErrClosed)
+				require.ErrorContains(t, err, "number")
+			}
+			slow.open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+			require.Equal(t, count(2), slow.take())
+			for kind, l := range kinds {
+				require.Equal(t, count(2), l.take(), kind)
+			}
+		})
+	})
+
+	t.Run("accepted by PublishAsync, and waiting for a full queue", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			slow := newTurnstile(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(1))
+			full(t, bus, topic, 1)
+			for n := range 5 {
+				require.NoError(t, topic.PublishAsync(context.Background(), bus, 2+n))
+			}
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			done, _ := closed()
+			require.False(t, done)
+			slow.open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+			require.ElementsMatch(t, count(7), slow.take())
+		})
+	})
+
+	t.Run("who may still publish", func(t *testing.T) {
+		// The event at work lets its handler's context in, wherever that is by
+		// then: nobody else, and nobody later.
+		for name, options := range queueKinds() {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					bus, topic, next := newBus(t, new(failures).option()), number(), events.NewTopic[int]("next")
+					var l ledger
+					handle(t, bus, next, l.handle, append(options, events.WithQueue(100))...)
+					gate, open := barrier(t)
+					other := newTurnstile(t)
+					handle(t, bus, events.NewTopic[int]("other"), other.handle, events.WithQueue(1))
+					publish(t, bus, events.NewTopic[int]("other"), 1)
+					var within, after context.Context
+					handle(t, bus, topic, func(ctx context.Context, n int) error {
+						if n == 0 {
+							after = ctx
+							return nil
+						}
+						within = ctx
+						<-gate
+						return nil
+					}, append(options, events.WithQueue(100))...)
+					publish(t, bus, topic, 0)
+					synctest.Wait()
+					publish(t, bus, topic, 1)
+					synctest.Wait()
+					closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+					_, _ = closed()
+					require.NoError(t, next.Publish(within, bus, 1))
+					require.NoError(t, next.PublishAsync(within, bus, 2))
+					require.NoError(t, next.Publish(context.WithValue(within, requestKey{}, 1), bus, 3))
+					require.NoError(t, bus.Dispatch(within, events.Event{Name: "next", Data: 4}))
+					require.ErrorIs(t, next.Publish(after, bus, 5), events.ErrClosed, "its handler has returned")
+					require.ErrorIs(t, next.Publish(context.Background(), bus, 6), events.ErrClosed)
+					open()
+					synctest.Wait()
+					require.ErrorIs(t, next.Publish(within, bus, 7), events.ErrClosed, "by now its handler has returned, too")
+					require.ErrorIs(t, next.PublishAsync(within, bus, 8), events.ErrClosed)
+					done, _ := closed()
+					require.False(t, done)
+					other.open()
+					done, err := closed()
+					require.True(t, done)
+					require.NoError(t, err)
+					require.ElementsMatch(t, between(1, 4), l.take())
+				})
+			})
+		}
+	})
+
+	t.Run("the contexts of a batch and of a loop", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic, next := newBus(t, new(failures).option()), number(), events.NewTopic[int]("next")
+			var l ledger
+			handle(t, bus, next, l.handle, events.WithQueue(100))
+			gate, open := barrier(t)
+			contexts := make(chan context.Context, 2)
+			subscribeBatch(t, bus, topic, func(ctx context.Context, _ []int) error {
+				contexts <- ctx
+				<-gate
+				return nil
+			}, events.WithBatch(1, time.Hour))
+			seq := topic.All(context.Background(), bus)
+			go func() {
+				for ctx := range seq {
+					contexts <- ctx
+					<-gate
+				}
+			}()
+			other := newTurnstile(t)
+			handle(t, bus, events.NewTopic[int]("other"), other.handle, events.WithQueue(1))
+			publish(t, bus, events.NewTopic[int]("other"), 1)
+			publish(t, bus, topic, 1)
+			synctest.Wait()
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			_, _ = closed()
+			both := []context.Context{<-contexts, <-contexts}
+			for n, ctx := range both {
+				require.NoError(t, next.Publish(ctx, bus, n))
+			}
+			open()
+			synctest.Wait()
+			for n, ctx := range both {
+				require.ErrorIs(t, next.Publish(ctx, bus, n), events.ErrClosed)
+			}
+			other.open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+			require.Equal(t, count(2), l.take())
+		})
+	})
+
+	t.Run("one that waits for room when its handler returns", func(t *testing.T) {
+		// It was let in while the event was at work, and so it stays let in.
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic, next := newBus(t, new(failures).option()), number(), events.NewTopic[int]("next")
+			slow := newTurnstile(t)
+			handle(t, bus, next, slow.handle, events.WithQueue(1))
+			full(t, bus, next, 1)
+			gate, open := barrier(t)
+			contexts := make(chan context.Context, 1)
+			handle(t, bus, topic, func(ctx context.Context, _ int) error {
+				contexts <- ctx
+				<-gate
+				return nil
+			}, events.WithQueue(1))
+			publish(t, bus, topic, 1)
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			_, _ = closed()
+			ctx := <-contexts
+			waits := inBackground(func() error { return next.Publish(ctx, bus, 2) })
+			done, _ := waits()
+			require.False(t, done)
+			open()
+			done, _ = waits()
+			require.False(t, done)
+			slow.open()
+			done, err := waits()
+			require.True(t, done)
+			require.NoError(t, err)
+			done, err = closed()
+			require.True(t, done)
+			require.NoError(t, err)
+			require.Equal(t, count(3), slow.take())
+		})
+	})
+}
+
+// TestCloseByQueuedHandlers is about handlers, which cannot wait for the end of
+// the bus: their Close returns ErrDeadlock at once, and the bus ends by itself.
+func TestCloseByQueuedHandlers(t *testing.T) {
+	const seconds = time.Second
+	number := func() *events.Topic[int] { return events.NewTopic[int]("number") }
+	callers := closers()
+	contexts := map[string]func(ctx context.Context) context.Context{
+		"its context": func(ctx context.Context) context.Context { return ctx },
+		"Background":  func(context.Context) context.Context { return context.Background() },
+	}
+	for who, subscribeCaller := range callers {
+		for how, with := range contexts {
+			t.Run(fmt.Sprintf("%s with %s", who, how), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var bus *events.Bus
+					topic := number()
+					var l ledger
+					gate, open := barrier(t)
+					call := func(ctx context.Context, n int) {
+						<-gate
+						begun := time.Now()
+						err := closeWithin(with(ctx), bus, time.Hour)
+						if !errors.Is(err, events.ErrDeadlock) || time.Since(begun) > 0 {
+							t.Errorf("Close returned %v after %v", err, time.Since(begun))
+						}
+						if err := topic.Publish(context.Background(), bus, 9); !errors.Is(err, events.ErrClosed) {
+							t.Errorf("the bus takes events from outside: %v", err)
+						}
+						if ctx.Err() != nil {
+							t.Error("the handler's context is done")
+						}
+						l.add(n)
+					}
+					bus = newBus(t, tellingNumbers(call))
+					busy := newTurnstile(t)
+					handle(t, bus, topic, busy.handle, events.WithQueue(5))
+					subscribeCaller(t, bus, topic, call)
+					publish(t, bus, topic, count(3)...)
+					time.Sleep(2 * seconds)
+					open()
+					synctest.Wait()
+					require.ElementsMatch(t, count(3), l.take(), "the event at work, and those behind it")
+					closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+					done, _ := closed()
+					require.False(t, done, "the other is at work")
+					busy.open()
+					done, err := closed()
+					require.True(t, done)
+					require.NoError(t, err)
+					require.Equal(t, count(3), busy.take())
+				})
+			})
+		}
+	}
+
+	t.Run("the bus ends by itself", func(t *testing.T) {
+		// Nobody calls Close from outside: that no goroutine is left ends the
+		// bubble.
+		for who, subscribeCaller := range callers {
+			t.Run(who, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var bus *events.Bus
+					topic := number()
+					var l ledger
+					call := func(ctx context.Context, n int) {
+						ctx, cancel := context.WithCancel(ctx)
+						defer cancel() // which is not to abandon anything
+						if err := bus.Close(ctx); !errors.Is(err, events.ErrDeadlock) {
+							t.Errorf("Close returned %v", err)
+						}
+						l.add(n)
+					}
+					bus = events.New(tellingNumbers(call))
+					subscribeCaller(t, bus, topic, call)
+					publish(t, bus, topic, 1)
+					time.Sleep(2 * seconds)
+					require.Equal(t, []int{1}, l.take())
+					require.ErrorIs(t, topic.Publish(context.Background(), bus, 2), events.ErrClosed)
+				})
+			})
+		}
+	})
+
+	t.Run("its deadline counts, and the error handler is told", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var reported failures
+			bus, topic := newBus(t, reported.option()), number()
+			slow := newTurnstile(t)
+			var cause error
+			handle(t, bus, topic, func(ctx context.Context, n int) error {
+				_ = slow.handle(ctx, n)
+				cause = context.Cause(ctx)
+				return nil
+			}, events.WithQueue(5), events.WithName("slow"))
+			handle(t, bus, topic, func(ctx context.Context, n int) error {
+				if n == 2 {
+					_ = closeWithin(ctx, bus, time.Minute)
+				}
+				return nil
+			}, events.WithQueue(5))
+			publish(t, bus, topic, count(3)...)
+			time.Sleep(time.Minute - 1)
+			synctest.Wait()
+			require.Empty(t, reported.take())
+			time.Sleep(1)
+			synctest.Wait()
+			errs := reported.take()
+			require.Len(t, errs, 1)
+			require.EqualError(t, errs[0], "events: bus closed with 3 events left (slow: 2 queued, 1 at work): context deadline exceeded")
+			require.ErrorIs(t, errs[0], context.DeadlineExceeded)
+			slow.open()
+			synctest.Wait()
+			require.ErrorIs(t, cause, context.DeadlineExceeded)
+			require.Equal(t, []int{0}, slow.take())
+			require.Equal(t, errs[0], bus.Close(context.Background()), "and Close from outside")
+		})
+	})
+
+	t.Run("the end of its context otherwise does not", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var reported failures
+			bus, topic := newBus(t, reported.option()), number()
+			slow := newTurnstile(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(5))
+			handle(t, bus, topic, func(ctx context.Context, _ int) error {
+				ctx, cancel := context.WithCancel(ctx)
+				cancel()
+				if err := bus.Close(ctx); !errors.Is(err, events.ErrDeadlock) {
+					t.Errorf("Close returned %v", err)
+				}
+				return nil
+			}, events.WithQueue(5))
+			publish(t, bus, topic, 0)
+			time.Sleep(time.Hour)
+			slow.open()
+			synctest.Wait()
+			mustClose(t, bus)
+			require.Equal(t, []int{0}, slow.take())
+			require.Empty(t, reported.take())
+		})
+	})
+
+	t.Run("the first deadline counts, whoever names it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for _, first := range []string{"handler", "outside"} {
+				bus, topic := newBus(t, new(failures).option()), number()
+				slow := newTurnstile(t)
+				handle(t, bus, topic, slow.handle, events.WithQueue(5))
+				within, outside := time.Minute, time.Hour
+				if first == "outside" {
+					within, outside = outside, within
+				}
+				handle(t, bus, topic, func(ctx context.Context, _ int) error {
+					_ = closeWithin(ctx, bus, within)
+					return nil
+				}, events.WithQueue(5))
+				publish(t, bus, topic, 0)
+				synctest.Wait()
+				begun := time.Now()
+				require.ErrorIs(t, closeWithin(context.Background(), bus, outside), context.DeadlineExceeded)
+				require.Equal(t, time.Minute, time.Since(begun))
+				slow.open()
+			}
+		})
+	})
+
+	t.Run("a goroutine that a handler has started waits", func(t *testing.T) {
+		// It is a stranger, with whatever context, and so is the publisher of an
+		// inline handler.
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t, new(failures).option()), number()
+			var closed func() (bool, error)
+			handle(t, bus, topic, func(ctx context.Context, _ int) error {
+				closed = inBackground(func() error { return closeWithin(ctx, bus, time.Hour) })
+				time.Sleep(time.Minute)
+				return nil
+			}, events.WithQueue(5))
+			publish(t, bus, topic, 0)
+			synctest.Wait()
+			done, _ := closed()
+			require.False(t, done)
+			time.Sleep(time.Minute)
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("Wait by a handler", func(t *testing.T) {
+		for who, subscribeCaller := range callers {
+			synctest.Test(t, func(t *testing.T) {
+				var bus *events.Bus
+				topic := number()
+				var calls ledger
+				call := func(ctx context.Context, n int) {
+					begun := time.Now()
+					if err := bus.Wait(ctx); !errors.Is(err, events.ErrDeadlock) || time.Since(begun) > 0 {
+						t.Errorf("%s: Wait returned %v after %v", who, err, time.Since(begun))
+					}
+					calls.add(n)
+				}
+				bus = newBus(t, tellingNumbers(call))
+				subscribeCaller(t, bus, topic, call)
+				publish(t, bus, topic, 0)
+				require.NoError(t, bus.Wait(context.Background()))
+				require.Equal(t, []int{0}, calls.take())
+				publish(t, bus, topic, 1) // it is open
+				mustClose(t, bus)
+			})
+		}
+	})
+
+	t.Run("two buses whose handlers close each other", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			topic := number()
+			buses := []*events.Bus{newBus(t, new(failures).option()), newBus(t, new(failures).option())}
+			gate, open := barrier(t)
+			var results [2]error
+			for i, bus := range buses {
+				handle(t, bus, topic, func(ctx context.Context, _ int) error {
+					<-gate
+					results[i] = closeWithin(ctx, buses[1-i], time.Hour)
+					return nil
+				}, events.WithQueue(1))
+				publish(t, bus, topic, 0)
+			}
+			begun := time.Now()
+			open()
+			for _, bus := range buses {
+				mustClose(t, bus)
+			}
+			require.Less(t, time.Since(begun), 5*seconds)
+			require.ErrorIs(t, errors.Join(results[:]...), events.ErrDeadlock, "at least one of them")
+		})
+	})
+}
+
+// closer has somebody call a function for each number of a topic, from a
+// goroutine that runs handlers of the bus.
+type closer func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int))
+
+func closers() map[string]closer {
+	callers := map[string]closer{
+		"batch": func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int)) {
+			subscribeBatch(t, bus, topic, func(ctx context.Context, numbers []int) error {
+				for _, n := range numbers {
+					call(ctx, n)
+				}
+				return nil
+			}, events.WithBatch(3, time.Second))
+		},
+		"pattern": func(t *testing.T, bus *events.Bus, _ *events.Topic[int], call func(ctx context.Context, n int)) {
+			subscribe(t, bus, "*", func(ctx context.Context, e events.Event) error {
+				call(ctx, e.Data.(int))
+				return nil
+			}, events.WithQueue(5))
+		},
+		"loop": func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int)) {
+			seq := topic.All(context.Background(), bus)
+			go func() {
+				for ctx, n := range seq {
+					call(ctx, n)
+				}
+			}()
+		},
+		"inline handler below": func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int)) {
+			inner := events.NewTopic[int]("inner")
+			handle(t, bus, inner, func(ctx context.Context, n int) error { call(ctx, n); return nil })
+			handle(t, bus, topic, func(ctx context.Context, n int) error { return inner.Publish(ctx, bus, n) }, events.WithQueue(5))
+		},
+		"concurrent handler below": func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int)) {
+			inner := events.NewTopic[int]("inner", events.WithConcurrency(2))
+			handle(t, bus, inner, func(ctx context.Context, n int) error { call(ctx, n); return nil })
+			handle(t, bus, inner, func(context.Context, int) error { return nil })
+			handle(t, bus, topic, func(ctx context.Context, n int) error { return inner.Publish(ctx, bus, n) }, events.WithQueue(5))
+		},
+		"asynchronous handler": func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int)) {
+			inner := events.NewTopic[int]("inner")
+			handle(t, bus, inner, func(ctx context.Context, n int) error { call(ctx, n); return nil })
+			handle(t, bus, topic, func(ctx context.Context, n int) error { return inner.PublishAsync(ctx, bus, n) }, events.WithQueue(5))
+		},
+		"error handler": func(t *testing.T, bus *events.Bus, topic *events.Topic[int], _ func(ctx context.Context, n int)) {
+			handle(t, bus, topic, func(_ context.Context, n int) error { return numberError(n) }, events.WithQueue(5))
+		},
+	}
+	for name, options := range queueKinds() {
+		callers[name] = func(t *testing.T, bus *events.Bus, topic *events.Topic[int], call func(ctx context.Context, n int)) {
+			handle(t, bus, topic, func(ctx context.Context, n int) error { call(ctx, n); return nil }, append(options, events.WithQueue(5))...)
+		}
+	}
+	return callers
+}
+
+// numberError is the failure of a handler that wants its number told to the
+// error handler.
+type numberError int
+
+func (n numberError) Error() string { return fmt.Sprint("number ", int(n)) }
+
+// tellingNumbers is an error handler that calls call with such numbers.
+func tellingNumbers(call func(ctx context.Context, n int)) events.BusOption {
+	return events.WithErrorHandler(func(ctx context.Context, err error) {
+		if n, ok := errors.AsType[numberError](err); ok {
+			call(ctx, int(n))
+		}
+	})
 }

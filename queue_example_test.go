@@ -22,7 +22,7 @@ func ExampleWithQueue() {
 		}
 		fmt.Println("mail to", u.Name) // takes its time; the publisher is long gone
 		return nil
-	}, events.WithQueue(1024))
+	}, events.WithQueue(1024), events.WithName("greet"))
 
 	for _, u := range []User{{1, "Ada"}, {2, ""}, {3, "Grace"}} {
 		if err := UserCreated.Publish(ctx, bus, u); err != nil {
@@ -32,7 +32,7 @@ func ExampleWithQueue() {
 	bus.Close(ctx) // returns when all mails are out
 	// Output:
 	// mail to Ada
-	// reported: handler failed for event user.created: no name to greet
+	// reported: handler greet failed for event user.created: no name to greet
 	// mail to Grace
 }
 

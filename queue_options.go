@@ -10,7 +10,8 @@ import (
 	"github.com/typedbus/events/internal/topiclog"
 )
 
-// Overflow is what happens to an event that finds a queue full.
+// Overflow is what happens to an event that finds a queue full: [Block], which
+// is the default, [DropOldest] or [Reject].
 type Overflow uint8
 
 // The policies of [WithOverflow].
@@ -44,8 +45,11 @@ type queueOptions struct {
 
 // WithQueue gives the subscription a queue for up to capacity events and a
 // goroutine of its own, in which the handler gets them one at a time in the
-// order of publication. The publisher does not wait for it; what it fails with
-// goes to the error handler. By default a handler has no queue and runs inline.
+// order of publication. The publisher does not wait for the handler, and what
+// that fails with goes to the error handler; it does wait for room when the
+// queue is full, unless [WithOverflow] says [DropOldest] or [Reject] in place of
+// [Block]. Memory grows with what is queued, up to the capacity. By default a
+// handler has no queue and runs inline.
 //
 // Subscribe returns an error if capacity is below 1.
 func WithQueue(capacity int) SubscribeOption {
@@ -69,8 +73,8 @@ func WithOverflow(overflow Overflow) SubscribeOption {
 }
 
 // WithLanes has up to n events of the queue handled at the same time, each on
-// a goroutine of its own, in no order unless [WithOrderBy] says which. The
-// default is 1. It needs [WithQueue].
+// a goroutine of its own, in no order unless [WithOrderBy] says which. Lanes
+// start as they are needed. The default is 1. It needs [WithQueue].
 //
 // Subscribe returns an error if n is below 1.
 func WithLanes(n int) SubscribeOption {
@@ -84,11 +88,13 @@ func WithLanes(n int) SubscribeOption {
 
 // WithOrderBy has [WithLanes] handle events of the same key one at a time, in
 // the order of publication; events of different keys run in parallel. key is
-// called once for each event, in a goroutine of the queue; its panic is
-// reported like the handler's. For an untyped subscription T is [Event].
+// called in the publish, in the publisher's goroutine, before anything is
+// queued, and again if that has to wait and the handlers change meanwhile. Its
+// panic keeps the event from this subscription only, and is an error of the
+// publish; with [WithFailFast] it ends that before any handler has got the event.
+// For an untyped subscription T is [Event].
 //
-// Subscribe returns an error if T is not the payload type, without lanes, and
-// with [DropOldest] at a capacity of 1.
+// Subscribe returns an error if T is not the payload type, and without lanes.
 // It panics if key is nil.
 func WithOrderBy[T any](key func(payload T) string) SubscribeOption {
 	if key == nil {
@@ -140,14 +146,22 @@ var noOptions subscriptionOptions
 // readOptions returns the options of a subscription whose handler takes
 // payloads of the given type, or says which of them does not fit. Those of a
 // handler may be shared and are not to be changed.
-func readOptions(options []SubscribeOption, kind subscriptionKind, payload reflect.Type) (*subscriptionOptions, error) {
+func readOptions(bus *Bus, options []SubscribeOption, kind subscriptionKind, payload reflect.Type) (*subscriptionOptions, error) {
 	if len(options) == 0 && kind == kindHandler {
 		return &noOptions, nil
 	}
 	chosen := new(subscriptionOptions)
-	if kind != kindHandler {
-		chosen.queue.capacity = defaultCapacity
-		chosen.queue.batch, chosen.queue.wait = defaultBatch, defaultWait
+	chosen.queue.capacity = defaultCapacity
+	chosen.queue.batch, chosen.queue.wait = defaultBatch, defaultWait
+	for _, option := range bus.options.queues {
+		option.applyToSubscription(chosen)
+	}
+	chosen.queue.overflowSet, chosen.queue.batchSet = false, false
+	if kind == kindHandler {
+		chosen.queue.capacity = 0
+	}
+	if kind != kindBatch {
+		chosen.queue.batch = 0
 	}
 	for _, option := range options {
 		if option == nil {
@@ -158,19 +172,22 @@ func readOptions(options []SubscribeOption, kind subscriptionKind, payload refle
 	if chosen.err != nil {
 		return nil, chosen.err
 	}
-	return chosen, chosen.queue.check(kind, payload, chosen)
+	return chosen, chosen.check(kind, payload)
 }
 
-func (q *queueOptions) check(kind subscriptionKind, payload reflect.Type, o *subscriptionOptions) error {
+// check returns what has no effect on the subscription, or does not fit it.
+func (o *subscriptionOptions) check(kind subscriptionKind, payload reflect.Type) error {
+	q := &o.queue
 	misfits := []struct {
 		misfit bool
 		text   string
 	}{
 		{q.capacity == 0 && q.overflowSet, "WithOverflow has no queue to be about, want WithQueue too"},
 		{q.capacity == 0 && q.lanes > 0, "WithLanes has no queue to be about, want WithQueue too"},
+		{q.capacity > 0 && o.prioritySet, "WithPriority is for inline handlers, queues do not wait for one another"},
+		{q.capacity > 0 && o.waits, "WithDrain is for inline handlers, Drain always waits for queued ones"},
 		{q.orderBy != nil && q.lanes == 0, "WithOrderBy has no lanes to be about, want WithLanes too"},
 		{q.orderBy != nil && q.keyType != payload, fmt.Sprintf("WithOrderBy has a key of %v, want one of %v", q.keyType, payload)},
-		{q.orderBy != nil && q.overflow == DropOldest && q.capacity == 1, "WithOverflow(DropOldest) with WithOrderBy wants a capacity of 2 or more: one event may wait for another of its key"},
 		{q.batchSet && kind != kindBatch, "WithBatch is for SubscribeBatch"},
 		{kind != kindHandler && q.lanes > 0, "WithLanes is for handlers of one event"},
 		{kind != kindHandler && o.once, "WithOnce is for handlers of one event"},

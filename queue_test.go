@@ -621,7 +621,6 @@ func queueKinds() map[string][]events.SubscribeOption {
 		"plain":       nil,
 		"middleware":  {events.WithMiddleware(func(next events.Handler) events.Handler { return next })},
 		"drop oldest": {events.WithOverflow(events.DropOldest)},
-		"priority":    {events.WithPriority(1)},
 		"lanes":       {events.WithLanes(2)},
 		"keyed lanes": {events.WithLanes(2), events.WithOrderBy(func(int) string { return "" })},
 	}
@@ -900,7 +899,7 @@ func TestQueuedErrorsAreReported(t *testing.T) {
 			var reported failures
 			bus := newBus(t, reported.option())
 			topic := events.NewTopic[int]("number")
-			handle(t, bus, topic, func(_ context.Context, n int) error { return fmt.Errorf("failure %d", n) }, append(options, events.WithQueue(50))...)
+			handle(t, bus, topic, func(_ context.Context, n int) error { return fmt.Errorf("failure %d", n) }, append(options, events.WithQueue(50), events.WithName("clerk"))...)
 			publish(t, bus, topic, count(50)...)
 			mustClose(t, bus)
 			var texts []string
@@ -909,7 +908,7 @@ func TestQueuedErrorsAreReported(t *testing.T) {
 			}
 			want := make([]string, 50)
 			for i := range want {
-				want[i] = fmt.Sprintf("handler failed for event number: failure %d", i)
+				want[i] = fmt.Sprintf("handler clerk failed for event number: failure %d", i)
 			}
 			require.ElementsMatch(t, want, texts, name)
 		}
@@ -1005,7 +1004,7 @@ func TestQueuedPanicsAreErrors(t *testing.T) {
 				}
 			}
 			require.Equal(t, []int{20, 20, 20}, []int{booms, texts, exits})
-			require.Equal(t, events.Stats{Delivered: 100, Failed: 60}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 100, Delivered: 100, Failed: 60}, s.Stats())
 		})
 	}
 
@@ -1171,6 +1170,7 @@ func TestQueueOptions(t *testing.T) {
 		"overflow, no queue":  {[]events.SubscribeOption{events.WithOverflow(events.Reject)}, "WithOverflow has no queue", []string{"handler", "untyped"}},
 		"Block, no queue":     {[]events.SubscribeOption{events.WithOverflow(events.Block)}, "WithOverflow has no queue", []string{"handler", "untyped"}},
 		"lanes, no queue":     {[]events.SubscribeOption{lanes}, "WithLanes has no queue", []string{"handler", "untyped"}},
+		"priority":            {[]events.SubscribeOption{queue, events.WithPriority(1)}, "WithPriority is for inline handlers", []string{"handler", "untyped", "batch", "all"}},
 		"key, no lanes":       {[]events.SubscribeOption{queue, key}, "WithOrderBy has no lanes", []string{"handler"}},
 		"key, no queue":       {[]events.SubscribeOption{key}, "WithOrderBy has no lanes", []string{"handler"}},
 		"key of another type": {[]events.SubscribeOption{queue, lanes, events.WithOrderBy(func(string) string { return "" })}, "WithOrderBy has a key of string, want one of int", []string{"handler"}},

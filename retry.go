@@ -53,6 +53,14 @@ func Permanent(err error) error {
 	return &permanentError{err: err}
 }
 
+// IsPermanent reports whether another try would not mend err: [Permanent] has
+// marked it, or what it wraps, or it says that the handler could not take the
+// payload.
+func IsPermanent(err error) bool {
+	_, marked := errors.AsType[*permanentError](err)
+	return marked || isUnread(err)
+}
+
 // Retry returns a middleware that runs the handler until it succeeds, up to
 // attempts times in all, with growing waits between. It gives up sooner on an
 // error marked by [Permanent], on a payload that the handler cannot take, and when the context is
@@ -81,9 +89,14 @@ func Retry(attempts int, options ...RetryOption) Middleware {
 
 func (p *retryPolicy) run(ctx context.Context, try func() error) error {
 	wait := p.first
+	var last error
 	for attempt := 1; ; attempt++ {
 		err := try()
-		if err == nil || attempt == p.attempts || isPermanent(err) {
+		if errors.Is(err, errOver) && last != nil {
+			return gaveUp(attempt-1, p.attempts, last, err)
+		}
+		last = err
+		if err == nil || attempt == p.attempts || IsPermanent(err) {
 			return err
 		}
 		if gone := pause(ctx, wait/2+rand.N(wait/2+1)); gone != nil {
@@ -101,11 +114,6 @@ func gaveUp(attempt, attempts int, err, reason error) error {
 		return fmt.Errorf("gave up after %d of %d tries: %w", attempt, attempts, err)
 	}
 	return fmt.Errorf("gave up after %d of %d tries: %w (%w)", attempt, attempts, err, reason)
-}
-
-func isPermanent(err error) bool {
-	_, marked := errors.AsType[*permanentError](err)
-	return marked || isUnread(err)
 }
 
 // pause waits for d, or says at once why that is no use.

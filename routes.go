@@ -1,17 +1,18 @@
 package events
 
 import (
-	"hash/maphash"
+	"reflect"
+	"slices"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/typedbus/events/internal/topiclog"
 )
 
 // route is what a bus keeps of one name: who subscribed to it, and the plan
-// compiled from that.
+// compiled from that. Topics hold routes, which therefore hold no bus, and
+// nothing at all once that is closed.
 type route struct {
-	bus  *Bus
+	home *home
 	name string
 	plan atomic.Pointer[plan] // nil when it has to be compiled anew
 
@@ -23,138 +24,190 @@ type route struct {
 	logs          *logs           // for queued subscriptions, or nil
 }
 
+// Name returns the name by which the bus finds the route.
+func (r *route) Name() string { return r.name }
+
+// fresh returns the plan, unless it is stale.
+func (r *route) fresh() *plan {
+	if p := r.plan.Load(); p != nil && p.generation == r.home.generation.Load() {
+		return p
+	}
+	return nil
+}
+
 // logs are the logs of a name, each of which is nil until it is needed.
 type logs struct {
 	typed  typedLog
-	events *topiclog.Log[entry[Event]]
+	events *topiclog.Log[Event]
 }
 
-// nameSeed makes the names' hashes differ from one process to the next.
-var nameSeed = maphash.MakeSeed()
-
-// removed marks the slot of a deleted route, so that a probe goes on past it.
-var removed = new(route)
-
-// routeTable maps names to routes: an open-addressed table that readers probe
-// without a lock, sized for little memory per route and a short way to it.
-// Writers hold the bus's lock. The zero table is empty.
-type routeTable struct {
-	slots atomic.Pointer[[]atomic.Pointer[route]] // length is a power of two
-	live  int                                     // routes in slots
-	used  int                                     // slots that are not nil
-
-	// literals has some of the routes at the place of their name's address.
-	// The linker keeps one copy of a literal, so a name that was subscribed to
-	// and published as one is found here, without hashing or comparing it.
-	literals atomic.Pointer[[256]atomic.Pointer[route]]
+// binding is what a topic tells a bus of itself.
+type binding struct {
+	contract contract
+	delivery delivery
 }
 
-// literal returns the place of a name in literals.
-func literal(name string) uint8 {
-	address := uint64(uintptr(unsafe.Pointer(unsafe.StringData(name))))
-	return uint8(address * 0x9E3779B97F4A7C15 >> 56)
-}
-
-func (t *routeTable) get(name string) *route {
-	if literals := t.literals.Load(); literals != nil {
-		r := literals[literal(name)].Load()
-		if r != nil && len(r.name) == len(name) && unsafe.StringData(r.name) == unsafe.StringData(name) {
-			return r
-		}
+// add makes s part of the bus, and binds its name to a topic if there is one:
+// a binding without a contract is that of no topic.
+func (b *Bus) add(s *Subscription, topic binding) (*Subscription, error) {
+	if err := b.insert(s, topic); err != nil {
+		return nil, err
 	}
-	return t.find(name)
+	s.watch()
+	return s, nil
 }
 
-func (t *routeTable) find(name string) *route {
-	slots := t.slots.Load()
-	if slots == nil {
-		return nil
+func (b *Bus) insert(s *Subscription, topic binding) error {
+	h := b.at()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state.Load() != open {
+		return errorAt("subscribe to", s.event, ErrClosed)
 	}
-	mask := uint64(len(*slots) - 1)
-	for i := maphash.String(nameSeed, name) & mask; ; i = (i + 1) & mask {
-		r := (*slots)[i].Load()
+	var r *route
+	if !s.isPattern() {
+		r = b.routes.Get(s.event)
 		if r == nil {
-			return nil
+			r = &route{home: h, name: s.event}
 		}
-		if r.name == name && r != removed {
-			return r
-		}
-	}
-}
-
-// put adds a route whose name is not in the table.
-func (t *routeTable) put(r *route) {
-	slots := t.slots.Load()
-	if slots == nil || t.used >= len(*slots)/4*3 {
-		slots = t.resize()
-	}
-	mask := uint64(len(*slots) - 1)
-	i := maphash.String(nameSeed, r.name) & mask
-	for (*slots)[i].Load() != nil {
-		i = (i + 1) & mask
-	}
-	(*slots)[i].Store(r)
-	t.live++
-	t.used++
-
-	if t.literals.Load() == nil {
-		t.literals.Store(new([256]atomic.Pointer[route]))
-	}
-	t.literals.Load()[literal(r.name)].CompareAndSwap(nil, r)
-}
-
-// resize makes room for as many routes again as there are, without the slots
-// of deleted ones.
-func (t *routeTable) resize() *[]atomic.Pointer[route] {
-	size := 8
-	for size < 2*t.live+2 {
-		size *= 2
-	}
-	slots := make([]atomic.Pointer[route], size)
-	mask := uint64(size - 1)
-	for r := range t.all {
-		i := maphash.String(nameSeed, r.name) & mask
-		for slots[i].Load() != nil {
-			i = (i + 1) & mask
-		}
-		slots[i].Store(r)
-	}
-	t.used = t.live
-	t.slots.Store(&slots)
-	return &slots
-}
-
-func (t *routeTable) delete(name string) {
-	slots := t.slots.Load()
-	if slots == nil {
-		return
-	}
-	mask := uint64(len(*slots) - 1)
-	for i := maphash.String(nameSeed, name) & mask; ; i = (i + 1) & mask {
-		switch r := (*slots)[i].Load(); {
-		case r == nil:
-			return
-		case r.name == name && r != removed:
-			(*slots)[i].Store(removed)
-			t.literals.Load()[literal(r.name)].CompareAndSwap(r, nil)
-			t.live--
-			if len(*slots) > 64 && t.live < len(*slots)/8 {
-				t.resize()
+		if topic.contract != nil {
+			if err := b.bind(r, topic); err != nil {
+				return err
 			}
-			return
+		}
+		if b.routes.Get(s.event) == nil {
+			b.routes.Put(r)
+		}
+	}
+	b.counter++
+	s.number = b.counter
+	if s.extras != nil && s.open != nil {
+		s.open(r)
+		s.open = nil
+	}
+	if r == nil {
+		b.patterns.change(h, func() { b.patterns.tree.Insert(*s.pattern, s) })
+	} else {
+		r.own()
+		r.subscriptions = insertSorted(r.subscriptions, s)
+		r.plan.Store(nil)
+	}
+	if s.isQueued() {
+		s.queue.Start() // no sooner: what it is replayed may beget events for it
+	}
+	return nil
+}
+
+// remove takes s off the bus.
+func (b *Bus) remove(s *Subscription) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.isPattern() {
+		b.patterns.change(b.home.Load(), func() { b.patterns.tree.Remove(*s.pattern, s) })
+		// Stale plans would keep the handler alive.
+		for r := range s.heard {
+			r.plan.Store(nil)
+		}
+		s.heard = nil
+		b.detachOwn(s)
+		return
+	}
+	r := b.routes.Get(s.event)
+	if r == nil {
+		return
+	}
+	r.own()
+	rest, found := deleteSorted(r.subscriptions, s)
+	if !found {
+		return
+	}
+	r.subscriptions = rest
+	r.plan.Store(nil)
+	b.detachOwn(s)
+	if len(rest) == 0 && r.delivery.replay == 0 {
+		b.retire(r)
+	}
+}
+
+// own copies the subscriptions if a plan shares them.
+func (r *route) own() {
+	if r.shared {
+		r.subscriptions = slices.Clone(r.subscriptions)
+		r.shared = false
+	}
+}
+
+// retire forgets a route, so that memory follows the subscriptions. Topics may
+// still hold it; without a plan they look the name up again.
+func (b *Bus) retire(r *route) {
+	b.routes.Delete(r.name)
+	r.plan.Store(nil)
+	for _, s := range b.patterns.hear(r.name) {
+		delete(s.heard, r)
+	}
+	if r.logs != nil {
+		if r.logs.typed != nil {
+			b.detach(r.logs.typed.core())
+		}
+		if r.logs.events != nil {
+			b.detach(&r.logs.events.Core)
 		}
 	}
 }
 
-// all yields the routes in no order.
-func (t *routeTable) all(yield func(*route) bool) {
-	slots := t.slots.Load()
-	if slots == nil {
-		return
+// bind makes topic the one of the route, or adds what it asks for.
+func (b *Bus) bind(r *route, topic binding) error {
+	if r.contract == nil {
+		r.contract = topic.contract
+		r.plan.Store(nil)
+	} else if have, want := r.contract.payloadType(), topic.contract.payloadType(); have != want {
+		return errConflict(r.name, have, want)
 	}
-	for i := range *slots {
-		if r := (*slots)[i].Load(); r != nil && r != removed && !yield(r) {
-			return
-		}
+	if merged := r.delivery.or(topic.delivery); merged != r.delivery {
+		r.delivery = merged
+		r.plan.Store(nil)
 	}
+	if r.delivery.replay > 0 {
+		b.typedLog(r)
+		b.eventLog(r)
+	}
+	return nil
+}
+
+// typedLog returns the log for typed queued subscriptions, made if need be.
+func (b *Bus) typedLog(r *route) typedLog {
+	if r.logs == nil {
+		r.logs = new(logs)
+	}
+	if r.logs.typed == nil {
+		r.logs.typed = r.contract.newLog()
+		b.keep(r.logs.typed.core())
+	}
+	r.logs.typed.core().Retain(int(r.delivery.replay))
+	return r.logs.typed
+}
+
+// eventLog returns the log for untyped queued subscriptions to a name, made if
+// need be, or a new one for a pattern.
+func (b *Bus) eventLog(r *route) *topiclog.Log[Event] {
+	if r == nil {
+		return topiclog.New[Event]()
+	}
+	if r.logs == nil {
+		r.logs = new(logs)
+	}
+	if r.logs.events == nil {
+		r.logs.events = topiclog.New[Event]()
+		b.keep(&r.logs.events.Core)
+	}
+	r.logs.events.Retain(int(r.delivery.replay))
+	return r.logs.events
+}
+
+// contract is what a route knows of the topic bound to it.
+type contract interface {
+	payloadType() reflect.Type
+	compile(p *plan)
+	compiled(p *plan) bool // whether p is of a topic with this contract
+	newLog() typedLog
 }

@@ -8,8 +8,10 @@ import (
 )
 
 // Stats are the counts of a queued subscription since it was made. They are
-// kept by its queue and cost publishes nothing; an inline handler has none.
+// kept by its queue and cost publishes nothing. An inline handler has no counts,
+// and by that a Capacity of 0, which no queue has.
 type Stats struct {
+	Capacity  int    // of the queue
 	Delivered uint64 // events handed to the handler, the one at work and a batch under way included
 	Failed    uint64 // of these, events that it failed to handle
 	Dropped   uint64 // events lost by WithOverflow(DropOldest)
@@ -19,11 +21,11 @@ type Stats struct {
 // Stats returns the counts of a queued subscription, and zeros for others. The
 // numbers are of one moment each, not all of the same.
 func (s *Subscription) Stats() Stats {
-	if s.more == nil || s.more.queue == nil {
+	if !s.isQueued() {
 		return Stats{}
 	}
-	p := s.more.queue.position()
-	return Stats{Delivered: p.Taken(), Failed: s.more.failures.Load(), Dropped: p.Dropped(), Lag: p.Lag()}
+	c := s.queue.Counts()
+	return Stats{Capacity: s.limits.capacity, Delivered: c.Taken, Failed: c.Failed, Dropped: c.Dropped, Lag: c.Lag}
 }
 
 // TopicInfo describes a name or a pattern that has subscriptions.
@@ -46,10 +48,15 @@ func (b *Bus) Topics() iter.Seq[TopicInfo] {
 }
 
 func (b *Bus) topics() []TopicInfo {
+	topics := b.unsortedTopics()
+	slices.SortFunc(topics, func(a, b TopicInfo) int { return strings.Compare(a.Name, b.Name) })
+	return topics
+}
+
+func (b *Bus) unsortedTopics() (topics []TopicInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var topics []TopicInfo
-	for r := range b.routes.all {
+	for _, r := range b.routes.All {
 		if len(r.subscriptions) == 0 {
 			continue
 		}
@@ -59,16 +66,15 @@ func (b *Bus) topics() []TopicInfo {
 		}
 		topics = append(topics, info)
 	}
-	byPattern := make(map[string]int)
-	for _, s := range b.patternsLocked() {
-		place, found := byPattern[s.event]
-		if !found {
-			place = len(topics)
-			byPattern[s.event] = place
-			topics = append(topics, TopicInfo{Name: s.event})
-		}
-		topics[place].Subscriptions = append(topics[place].Subscriptions, s)
+	byPattern := make(map[string][]*Subscription)
+	b.patterns.RLock()
+	for s := range b.patterns.tree.All {
+		byPattern[s.event] = append(byPattern[s.event], s)
 	}
-	slices.SortFunc(topics, func(a, b TopicInfo) int { return strings.Compare(a.Name, b.Name) })
+	b.patterns.RUnlock()
+	for name, subscriptions := range byPattern {
+		slices.SortFunc(subscriptions, (*Subscription).order)
+		topics = append(topics, TopicInfo{Name: name, Subscriptions: subscriptions})
+	}
 	return topics
 }

@@ -2,7 +2,9 @@ package events_test
 
 import (
 	"context"
+	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -25,19 +27,19 @@ func TestStats(t *testing.T) {
 				}
 				return nil
 			}, events.WithQueue(3), events.WithOverflow(events.DropOldest))
-			require.Equal(t, events.Stats{}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 3}, s.Stats())
 			publish(t, bus, topic, 0)
 			synctest.Wait()
-			require.Equal(t, events.Stats{Delivered: 1}, s.Stats(), "the one at work included")
+			require.Equal(t, events.Stats{Capacity: 3, Delivered: 1}, s.Stats(), "the one at work included")
 			publish(t, bus, topic, 1, 2)
-			require.Equal(t, events.Stats{Delivered: 1, Lag: 2}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 3, Delivered: 1, Lag: 2}, s.Stats())
 			publish(t, bus, topic, 3, 4, 5)
-			require.Equal(t, events.Stats{Delivered: 1, Lag: 3, Dropped: 2}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 3, Delivered: 1, Lag: 3, Dropped: 2}, s.Stats())
 			slow.let()
-			require.Equal(t, events.Stats{Delivered: 2, Lag: 2, Dropped: 2}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 3, Delivered: 2, Lag: 2, Dropped: 2}, s.Stats())
 			slow.open()
 			synctest.Wait()
-			want := events.Stats{Delivered: 4, Failed: 2, Dropped: 2}
+			want := events.Stats{Capacity: 3, Delivered: 4, Failed: 2, Dropped: 2}
 			require.Equal(t, want, s.Stats())
 			s.Unsubscribe()
 			require.Equal(t, want, s.Stats())
@@ -55,10 +57,10 @@ func TestStats(t *testing.T) {
 				s := handle(t, bus, topic, slow.handle, append(options, events.WithQueue(10))...)
 				publish(t, bus, topic, count(8)...)
 				synctest.Wait()
-				require.Equal(t, events.Stats{Delivered: 3, Lag: 5}, s.Stats())
+				require.Equal(t, events.Stats{Capacity: 10, Delivered: 3, Lag: 5}, s.Stats())
 				slow.open()
 				mustClose(t, bus)
-				require.Equal(t, events.Stats{Delivered: 8}, s.Stats())
+				require.Equal(t, events.Stats{Capacity: 10, Delivered: 8}, s.Stats())
 			}
 		})
 	})
@@ -74,10 +76,10 @@ func TestStats(t *testing.T) {
 				synctest.Wait()
 				begun := uint64(len(slow.take()))
 				s.Unsubscribe()
-				require.Equal(t, events.Stats{Delivered: begun}, s.Stats(), name)
+				require.Equal(t, events.Stats{Capacity: 10, Delivered: begun}, s.Stats(), name)
 				slow.open()
 				mustClose(t, bus)
-				require.Equal(t, events.Stats{Delivered: begun}, s.Stats(), name)
+				require.Equal(t, events.Stats{Capacity: 10, Delivered: begun}, s.Stats(), name)
 			}
 		})
 	})
@@ -90,7 +92,7 @@ func TestStats(t *testing.T) {
 			slow := newTurnstile(t)
 			s := handle(t, bus, topic, slow.handle, events.WithQueue(1))
 			synctest.Wait()
-			require.Equal(t, events.Stats{Delivered: 1, Lag: 4}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 1, Delivered: 1, Lag: 4}, s.Stats())
 		})
 	})
 
@@ -128,7 +130,7 @@ func TestStats(t *testing.T) {
 			s := subscribeBatch(t, bus, topic, newBatches().handle, events.WithBatch(3, time.Minute))
 			publish(t, bus, topic, count(5)...)
 			mustClose(t, bus)
-			require.Equal(t, events.Stats{Delivered: 5}, s.Stats())
+			require.Equal(t, events.Stats{Capacity: 1024, Delivered: 5}, s.Stats())
 		})
 	})
 
@@ -166,13 +168,174 @@ func TestStats(t *testing.T) {
 	})
 }
 
+func TestWithQueueDefaults(t *testing.T) {
+	number := events.NewTopic[int]("number")
+	batch := func(t *testing.T, bus *events.Bus, options ...events.SubscribeOption) *events.Subscription {
+		return subscribeBatch(t, bus, number, newBatches().handle, options...)
+	}
+	capacityOfAll := func(t *testing.T, bus *events.Bus, options ...events.SubscribeOption) int {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		before := subscriptions(bus)
+		_ = number.All(ctx, bus, options...)
+		for _, s := range subscriptions(bus) {
+			if !slices.Contains(before, s) {
+				return s.Stats().Capacity
+			}
+		}
+		return 0
+	}
+
+	t.Run("capacities", func(t *testing.T) {
+		bus := newBus(t)
+		require.Equal(t, 1024, batch(t, bus).Stats().Capacity)
+		require.Equal(t, 1024, capacityOfAll(t, bus))
+		bus = newBus(t, events.WithQueueDefaults(events.WithQueue(7)))
+		require.Equal(t, 7, batch(t, bus).Stats().Capacity)
+		require.Equal(t, 7, capacityOfAll(t, bus))
+		require.Equal(t, 9, batch(t, bus, events.WithQueue(9)).Stats().Capacity, "its own precedes")
+		require.Equal(t, 9, capacityOfAll(t, bus, events.WithQueue(9)))
+		require.Equal(t, 9, handle(t, bus, number, new(ledger).handle, events.WithQueue(9)).Stats().Capacity)
+		require.Zero(t, handle(t, bus, number, new(ledger).handle).Stats().Capacity, "it stays inline")
+		require.Zero(t, handle(t, bus, number, new(ledger).handle, events.WithName("named")).Stats().Capacity)
+		require.Zero(t, subscribe(t, bus, "number", quiet, events.WithOnce()).Stats().Capacity)
+	})
+
+	t.Run("the later of two", func(t *testing.T) {
+		bus := newBus(t, events.WithQueueDefaults(events.WithQueue(7)), events.WithQueueDefaults(events.WithQueue(8), events.WithOverflow(events.Reject)))
+		require.Equal(t, 8, batch(t, bus).Stats().Capacity)
+	})
+
+	t.Run("overflow", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, new(failures).option(), events.WithQueueDefaults(events.WithOverflow(events.DropOldest), events.WithQueue(2)))
+			slow := newTurnstile(t)
+			dropping := handle(t, bus, number, slow.handle, events.WithQueue(1))
+			inline := handle(t, bus, number, new(ledger).handle, events.WithName("inline"))
+			require.Zero(t, inline.Stats())
+			publish(t, bus, number, 1)
+			synctest.Wait()
+			publish(t, bus, number, 2, 3, 4)
+			require.EqualValues(t, 2, dropping.Stats().Dropped)
+			rejecting := handle(t, bus, events.NewTopic[int]("other"), slow.handle, events.WithQueue(1), events.WithOverflow(events.Reject))
+			publish(t, bus, events.NewTopic[int]("other"), 1)
+			synctest.Wait()
+			publish(t, bus, events.NewTopic[int]("other"), 2)
+			require.ErrorIs(t, events.NewTopic[int]("other").Publish(t.Context(), bus, 3), events.ErrFull, "its own precedes")
+			require.Zero(t, rejecting.Stats().Dropped)
+			slow.open()
+		})
+	})
+
+	t.Run("batches", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, events.WithQueueDefaults(events.WithBatch(2, time.Minute)))
+			got, own := newBatches(), newBatches()
+			subscribeBatch(t, bus, number, got.handle)
+			subscribeBatch(t, bus, number, own.handle, events.WithBatch(4, time.Minute))
+			handle(t, bus, number, new(ledger).handle, events.WithQueue(9)) // which has no batches
+			publish(t, bus, number, 1, 2, 3)
+			mustClose(t, bus)
+			numbers, _ := got.take()
+			require.Equal(t, [][]int{{1, 2}, {3}}, numbers)
+			numbers, _ = own.take()
+			require.Equal(t, [][]int{{1, 2, 3}}, numbers)
+		})
+	})
+}
+
+// subscriptions lists all of a bus.
+func subscriptions(bus *events.Bus) (all []*events.Subscription) {
+	for topic := range bus.Topics() {
+		all = append(all, topic.Subscriptions...)
+	}
+	return all
+}
+
+// here returns the line that is some lines below the call.
+func here(below int) string {
+	_, file, line, _ := runtime.Caller(1)
+	return fmt.Sprintf("%s:%d", file, line+below)
+}
+
+// TestSubscriptionKnowsItself is about what a subscription tells of where it
+// comes from.
+func TestSubscriptionKnowsItself(t *testing.T) {
+	number := events.NewTopic[int]("number")
+	handler := func(context.Context, int) error { return nil }
+	queue, named := events.WithQueue(1), events.WithName("named")
+	// Each returns the line of the call.
+	for name, test := range map[string]struct {
+		subscribe func(bus *events.Bus) (line string)
+		event     string
+	}{
+		"Topic.Subscribe": {func(bus *events.Bus) string {
+			_, _ = number.Subscribe(bus, handler)
+			return here(-1)
+		}, "number"},
+		"Topic.Subscribe with a queue": {func(bus *events.Bus) string {
+			_, _ = number.Subscribe(bus, handler, queue)
+			return here(-1)
+		}, "number"},
+		"Topic.Subscribe with middleware": {func(bus *events.Bus) string {
+			_, _ = number.Subscribe(bus, handler, named, events.WithMiddleware(events.Recover()))
+			return here(-1)
+		}, "number"},
+		"SubscribeBatch": {func(bus *events.Bus) string {
+			_, _ = number.SubscribeBatch(bus, func(context.Context, []int) error { return nil })
+			return here(-1)
+		}, "number"},
+		"All": {func(bus *events.Bus) string {
+			_ = number.All(context.Background(), bus)
+			return here(-1)
+		}, "number"},
+		"Bus.Subscribe": {func(bus *events.Bus) string {
+			_, _ = bus.Subscribe("number", quiet)
+			return here(-1)
+		}, "number"},
+		"Bus.Subscribe to a pattern": {func(bus *events.Bus) string {
+			_, _ = bus.Subscribe("number.*", quiet, queue)
+			return here(-1)
+		}, "number.*"},
+		"Bus.Register": {func(bus *events.Bus) string {
+			bus.Register("any name", quiet)
+			return here(-1)
+		}, "any name"},
+		"Register": {func(bus *events.Bus) string {
+			previous := events.Default()
+			defer events.SetDefault(previous)
+			events.SetDefault(bus)
+			events.Register("any name", quiet)
+			return here(-1)
+		}, "any name"},
+		"through the interface of the dispatcher": {func(bus *events.Bus) string {
+			var d fourMethods = bus
+			d.Register("any name", quiet)
+			return here(-1)
+		}, "any name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bus := newBus(t)
+			line := test.subscribe(bus)
+			all := subscriptions(bus)
+			require.Len(t, all, 1)
+			require.Equal(t, line, all[0].Source())
+			require.Equal(t, test.event, all[0].Event())
+			all[0].Unsubscribe()
+			require.Equal(t, line, all[0].Source())
+			require.Equal(t, test.event, all[0].Event())
+		})
+	}
+}
+
 func TestTopics(t *testing.T) {
 	bus := newBus(t)
 	require.Empty(t, slices.Collect(bus.Topics()))
 	number, created := events.NewTopic[int]("number"), events.NewTopic[*account]("account.created")
 	one := handle(t, bus, number, new(ledger).handle)
 	two := handle(t, bus, number, new(ledger).handle, events.WithQueue(1))
-	first := subscribe(t, bus, "number", quiet, events.WithPriority(1), events.WithQueue(1), events.WithLanes(2))
+	first := handle(t, bus, number, new(ledger).handle, events.WithPriority(1))
+	three := subscribe(t, bus, "number", quiet, events.WithQueue(1), events.WithLanes(2))
 	pattern := subscribe(t, bus, "account.*", quiet, events.WithQueue(1))
 	other := subscribe(t, bus, "account.*", quiet)
 	batch, err := created.SubscribeBatch(bus, func(context.Context, []*account) error { return nil })
@@ -189,7 +352,7 @@ func TestTopics(t *testing.T) {
 	require.Len(t, topics[0].Subscriptions, 1)
 	require.Equal(t, events.TopicInfo{Name: "account.*", Subscriptions: []*events.Subscription{pattern, other}}, topics[1])
 	require.Equal(t, events.TopicInfo{Name: "account.created", Payload: reflect.TypeFor[*account](), Subscriptions: []*events.Subscription{batch}}, topics[2])
-	require.Equal(t, events.TopicInfo{Name: "number", Payload: reflect.TypeFor[int](), Subscriptions: []*events.Subscription{first, one, two}}, topics[3])
+	require.Equal(t, events.TopicInfo{Name: "number", Payload: reflect.TypeFor[int](), Subscriptions: []*events.Subscription{first, one, two, three}}, topics[3])
 	require.Equal(t, events.TopicInfo{Name: "untyped", Subscriptions: []*events.Subscription{plain}}, topics[4])
 
 	t.Run("as they are when the loop begins", func(t *testing.T) {

@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 
 	"github.com/typedbus/events/internal/pattern"
+	"github.com/typedbus/events/internal/queue"
 	"github.com/typedbus/events/internal/topiclog"
+	"github.com/typedbus/events/internal/waitgraph"
 )
 
 // Subscription is a handler on a bus.
@@ -21,58 +23,77 @@ type Subscription struct {
 	event    string  // the name, or the pattern
 	handler  Handler // with middleware; of an inline handler
 	direct   any     // func(context.Context, T) error of a typed handler without middleware
-	typed    bool    // subscribed through a topic
 	function uintptr // entry of the user's function, for its name
+	caller   uintptr // where it was made
+	number   uint64  // in the order of subscription
 	priority int
-	number   uint64           // in the order of subscription
-	pattern  *pattern.Pattern // nil for a name
-	more     *extras          // nil for most
+	*extras  // nil for most
+	life     *lifespan
 }
 
 // extras is what few subscriptions have.
 type extras struct {
-	name  string
-	once  bool
-	until context.Context
+	name    string
+	pattern *pattern.Pattern // nil for a name
+	open    func(*route)     // makes queue and place; nil for an inline handler
+	queue   *queue.Queue
+	place   place // in which events are left for this subscription alone, or nil
+	part    part  // from which the queue reads
+	typed   bool  // reads the typed log of its route
+	limits  queueOptions
 
-	claimed atomic.Bool // by the one event of a WithOnce
-
-	open     func(*route) queue          // makes the queue; nil without one
-	queue    queue                       // set while bus.mu is held, before the subscription is seen
-	log      *topiclog.Log[entry[Event]] // of a queued pattern
-	failures atomic.Uint64               // of a queued handler
+	warned atomic.Int64 // when a publisher was last reported to wait for it, in Unix nanoseconds
 
 	// Guarded by bus.mu.
-	stop  func() bool // ends the wait for until
+	stop  func() bool // ends the wait for the end of WithUntil's context
 	ended bool
+	heard map[*route]struct{} // routes whose plans may have this pattern
 }
 
-func newSubscription(b *Bus, event string, function uintptr, chosen *subscriptionOptions) *Subscription {
-	s := &Subscription{bus: b, event: event, function: function, priority: chosen.priority}
-	if chosen.name != "" || chosen.once || chosen.until != nil || chosen.queue.capacity > 0 {
-		s.more = &extras{name: chosen.name, once: chosen.once, until: chosen.until}
+// newSubscription returns a subscription that the user has made depth frames
+// above its caller.
+func newSubscription(b *Bus, event string, handler any, chosen *subscriptionOptions, depth int) *Subscription {
+	s := &Subscription{bus: b, event: event, priority: chosen.priority, caller: callerOf(depth + 2)}
+	if handler != nil {
+		s.function = reflect.ValueOf(handler).Pointer()
+	}
+	if chosen.name != "" || chosen.until != nil || chosen.queue.capacity > 0 {
+		s.extras = &extras{name: chosen.name, limits: chosen.queue}
+	}
+	if chosen.once || chosen.until != nil || chosen.waits {
+		s.life = &lifespan{once: chosen.once, until: chosen.until, waits: chosen.waits, of: s}
 	}
 	return s
 }
 
-// addTo makes the subscription part of bus.
-func (s *Subscription) addTo(bus *Bus, topic *binding) (*Subscription, error) {
-	if err := bus.add(s, topic); err != nil {
-		return nil, err
-	}
-	return s, nil
+// callerOf returns where the function was called that is skip frames above.
+func callerOf(skip int) uintptr {
+	var pc [1]uintptr
+	runtime.Callers(skip+2, pc[:])
+	return pc[0]
 }
 
 // Name returns the name of the subscription, as errors and logs show it.
 func (s *Subscription) Name() string {
-	if s.more != nil && s.more.name != "" {
-		return s.more.name
+	if s.extras != nil && s.name != "" {
+		return s.name
 	}
 	// A method value is named after the method with this behind it.
 	return strings.TrimSuffix(runtime.FuncForPC(s.function).Name(), "-fm")
 }
 
-func (s *Subscription) isQueued() bool { return s.more != nil && s.more.open != nil }
+// Event returns the name or the pattern that was subscribed to.
+func (s *Subscription) Event() string { return s.event }
+
+// Source returns the file and the line where the subscription was made.
+func (s *Subscription) Source() string {
+	frame, _ := runtime.CallersFrames([]uintptr{s.caller}).Next()
+	return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+}
+
+func (s *Subscription) isQueued() bool { return s.extras != nil && s.queue != nil }
+
+func (s *Subscription) isPattern() bool { return s.extras != nil && s.pattern != nil }
 
 // Unsubscribe ends the subscription: no event published from now on reaches
 // the handler, and what is queued for it is dropped. A publish that is under
@@ -81,63 +102,72 @@ func (s *Subscription) isQueued() bool { return s.more != nil && s.more.open != 
 func (s *Subscription) Unsubscribe() {
 	s.leave()
 	if s.isQueued() {
-		s.more.queue.end(true)
+		s.queue.End(true)
+		s.bus.forget(s.part)
 	}
 }
 
 // Drain ends the subscription like Unsubscribe, but has its handler get what is
-// queued, and returns when that has been handled. An inline handler has
-// nothing queued.
+// queued, and returns when that has been handled. An inline handler has nothing
+// queued, and Drain does not wait for one that is at work unless [WithDrain]
+// asks for it.
 //
 // It returns an error when ctx is done first, while the handler goes on with
 // what is left; [ErrClosed] when Close ran out of time and dropped some of it;
-// and [ErrDeadlock], while the handler goes on likewise, when called with the
-// context of that handler or of another for which it waits.
+// and a [*QueueError] with [ErrDeadlock], while the handler goes on likewise,
+// when called by that handler or by another for which it waits.
 func (s *Subscription) Drain(ctx context.Context) error {
-	if !s.isQueued() {
-		s.leave()
-		return nil
-	}
-	s.bus.mu.Lock()
-	if s.bus.leaving == nil {
-		s.bus.leaving = make(map[*Subscription]struct{})
-	}
-	s.bus.leaving[s] = struct{}{}
-	s.bus.mu.Unlock()
-	s.leave()
-	queue := s.more.queue
-	queue.end(false)
-	select {
-	case <-queue.stopped():
-		s.bus.left(s)
-	default:
-	}
-	if h := handling(ctx); h != nil && h.worker != nil {
-		stuck := h.worker.subscription == s || !h.worker.waitFor(s)
-		if h.worker.subscription != s {
-			defer h.worker.waitNoMore(s)
-		}
-		if stuck {
-			return errorAt("drain", s.Name(), ErrDeadlock)
-		}
-	}
 	ctx = orBackground(ctx)
-	select {
-	case <-queue.stopped():
-		if dropped := queue.position().Discarded(); dropped > 0 && s.bus.gaveUp() {
-			return fmt.Errorf("events: drain %q: %d events were dropped: %w", s.Name(), dropped, ErrClosed)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("events: drain %q: %d events left: %w", s.Name(), queue.position().Lag(), context.Cause(ctx))
+	s.leave()
+	switch {
+	case s.isQueued():
+		s.queue.End(false)
+		return s.await(ctx, s.queue.Done(), s.queue.Group())
+	case s.life != nil && s.life.waits:
+		return s.await(ctx, s.life.stop(), &s.life.group)
 	}
+	return nil
 }
 
-// left forgets a subscription that was drained.
-func (b *Bus) left(s *Subscription) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.leaving, s)
+// await waits for the handlers of a subscription that has left the bus.
+func (s *Subscription) await(ctx context.Context, done <-chan struct{}, group *waitgraph.Group) error {
+	select {
+	case <-done:
+		return s.drained()
+	default:
+	}
+	wait := waitgraph.ForEnd(func() []*waitgraph.Group { return []*waitgraph.Group{group} })
+	defer wait.Over()
+	again := newRecheck()
+	defer again.Stop()
+	for !wait.Hopeless() {
+		select {
+		case <-done:
+			return s.drained()
+		case <-ctx.Done():
+			return fmt.Errorf("events: drain %q: %d events left: %w", s.Name(), s.left(), context.Cause(ctx))
+		case <-again.C:
+			again.Reset(recheckEvery)
+		}
+	}
+	return &QueueError{Operation: "drain", Event: s.event, Handler: s.Name(), Err: ErrDeadlock}
+}
+
+func (s *Subscription) left() uint64 {
+	if s.isQueued() {
+		return s.queue.Counts().Lag
+	}
+	return 0
+}
+
+func (s *Subscription) drained() error {
+	if !s.isQueued() {
+		return nil
+	}
+	if dropped := s.queue.Counts().Discarded; dropped > 0 && s.bus.gaveUp() {
+		return fmt.Errorf("events: drain %q: %d events were dropped: %w", s.Name(), dropped, ErrClosed)
+	}
+	return nil
 }
 
 // leave takes the subscription off the bus.
@@ -148,13 +178,13 @@ func (s *Subscription) leave() {
 
 // watch has the subscription end with the context of WithUntil.
 func (s *Subscription) watch() {
-	if s.more == nil || s.more.until == nil {
+	if s.life == nil || s.life.until == nil {
 		return
 	}
-	stop := context.AfterFunc(s.more.until, s.Unsubscribe)
+	stop := context.AfterFunc(s.life.until, s.Unsubscribe)
 	s.bus.mu.Lock()
-	s.more.stop = stop
-	ended := s.more.ended
+	s.stop = stop
+	ended := s.ended
 	s.bus.mu.Unlock()
 	if ended {
 		stop()
@@ -163,19 +193,46 @@ func (s *Subscription) watch() {
 
 // unwatch undoes watch.
 func (s *Subscription) unwatch() {
-	if s.more == nil {
+	if s.life == nil || s.life.until == nil {
 		return
 	}
 	s.bus.mu.Lock()
-	s.more.ended = true
-	stop := s.more.stop
+	s.ended = true
+	stop := s.stop
 	s.bus.mu.Unlock()
 	if stop != nil {
 		stop()
 	}
 }
 
-func functionOf(handler any) uintptr { return reflect.ValueOf(handler).Pointer() }
+// hooks are what the queue of s needs of the bus.
+func (s *Subscription) hooks(part part) *queue.Hooks {
+	s.part = part
+	h := &queue.Hooks{Panic: func(value any) error { return newPanicError(value) }, Exited: errGoexit}
+	h.Origin.Life, h.Origin.Bus, h.Origin.Handler = &s.bus.home.Load().life, s.bus, s
+	if !s.isPattern() {
+		h.Event = s.event
+	}
+	h.Failed = func(ctx context.Context, event string, _ int, err error) {
+		s.bus.report(ctx, s.bus.failure(event, s, err))
+	}
+	h.Dropped = func(ctx context.Context, event string, dropped uint64) {
+		s.bus.report(ctx, &OverflowError{Event: event, Handler: s.Name(), Dropped: dropped})
+	}
+	h.Ended = func() { s.bus.forget(part) }
+	return h
+}
+
+// logOptions are those of the cursor of a queued subscription.
+func (s *Subscription) logOptions() topiclog.Options {
+	return topiclog.Options{
+		Owner:    s,
+		Capacity: s.limits.capacity,
+		Lanes:    max(1, s.limits.lanes),
+		Policy:   topiclog.Policy(s.limits.overflow),
+		Batch:    s.limits.batch > 0,
+	}
+}
 
 // order is the order in which handlers run.
 func (s *Subscription) order(other *Subscription) int {
@@ -195,60 +252,4 @@ func deleteSorted(sorted []*Subscription, s *Subscription) (rest []*Subscription
 		return sorted, false
 	}
 	return slices.Delete(sorted, place, place+1), true
-}
-
-// takes reports whether the handler is to have another event, which for one
-// with WithOnce is true for one caller only.
-func (m *extras) takes() bool {
-	if m.until != nil && m.until.Err() != nil {
-		return false
-	}
-	return !m.once || m.claimed.CompareAndSwap(false, true)
-}
-
-// isOver reports whether takes would be false.
-func (m *extras) isOver() bool {
-	return m.once && m.claimed.Load() || m.until != nil && m.until.Err() != nil
-}
-
-// unlessOver returns handler for as long as the subscription is not over. A
-// handler that asks it before it reads the payload does not claim an event
-// that it cannot take.
-func unlessOver(s *Subscription, handler Handler) Handler {
-	if s.more == nil || !s.more.once && s.more.until == nil {
-		return handler
-	}
-	return func(ctx context.Context, event Event) error {
-		if s.more.isOver() {
-			return nil
-		}
-		return handler(ctx, event)
-	}
-}
-
-// taken ends a WithOnce subscription, unless err says that its handler could
-// not take the event.
-func (s *Subscription) taken(err error) {
-	switch {
-	case !s.more.once:
-	case isUnread(err):
-		s.more.claimed.Store(false)
-	default:
-		s.Unsubscribe()
-	}
-}
-
-// limited returns handler, limited to the lifetime of s. It is generic to
-// serve typed handlers without boxing.
-func limited[E any](s *Subscription, handler func(context.Context, E) error) func(context.Context, E) error {
-	if s.more == nil || !s.more.once && s.more.until == nil {
-		return handler
-	}
-	return func(ctx context.Context, payload E) (err error) {
-		if !s.more.takes() {
-			return nil
-		}
-		defer func() { s.taken(err) }()
-		return handler(ctx, payload)
-	}
 }

@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/typedbus/events/internal/payload"
 )
 
 // Topic is a name bound to a payload type. It belongs to no bus: a package
@@ -19,16 +24,18 @@ type Topic[T any] struct {
 	options topicOptions
 
 	// The route of the bus that was used last, so that the next use of that
-	// bus looks nothing up.
+	// bus looks nothing up. It holds on to nothing of a bus that is closed.
 	route atomic.Pointer[route]
 }
 
 // NewTopic declares a topic.
 //
-// It panics if name is empty, or if an option does not fit T.
+// It panics if an option does not fit T, or if the name is empty, is not UTF-8,
+// or has spaces or control characters, which no broker would take. Everything
+// else is allowed and stands for itself; the convention is domain.action.
 func NewTopic[T any](name string, options ...TopicOption) *Topic[T] {
-	if name == "" {
-		panic("events: NewTopic: name is empty")
+	if err := checkName(name); err != nil {
+		panic(fmt.Sprintf("events: NewTopic(%q): %v", name, err))
 	}
 	t := &Topic[T]{name: name}
 	for _, option := range options {
@@ -37,94 +44,138 @@ func NewTopic[T any](name string, options ...TopicOption) *Topic[T] {
 		}
 		option.applyToTopic(&t.options)
 	}
-	if payload := reflect.TypeFor[T](); t.options.delivery.mapPayload && structOf(payload) == nil {
-		panic(fmt.Sprintf("events: NewTopic(%q): WithMapPayload: payload is %v, want a struct", name, payload))
+	if want := reflect.TypeFor[T](); t.options.delivery.mapPayload && payload.StructOf(want) == nil {
+		panic(fmt.Sprintf("events: NewTopic(%q): WithMapPayload: payload is %v, want a struct", name, want))
 	}
 	return t
 }
 
+// checkName reports what keeps a name from being that of a topic, or a pattern.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("name is empty")
+	case !utf8.ValidString(name):
+		return errors.New("name is not UTF-8")
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return errors.New("name has a space or a control character, want none")
+	}
+	return nil
+}
+
 // Name returns the name of the topic's events.
-func (t *Topic[T]) Name() string { return t.name }
+func (t *Topic[T]) Name() string {
+	if t == nil {
+		return ""
+	}
+	return t.name
+}
 
 // Publish publishes payload on bus and returns when the inline handlers have
 // run, in the caller's goroutine. Their failures come back joined, each a
-// [*HandlerError]; with [WithFailFast] only the first one does. The context is
-// handed to the handlers and does not keep the event from being delivered; a
-// publish that waits for room in a queue gives up when it is done.
+// [*HandlerError], and [Failures] tells them apart; with [WithFailFast] only the
+// first one does. The context is handed to the handlers, nil as Background, and
+// does not keep the event from being delivered; a publish that waits for room in
+// a queue gives up when it is done.
 //
 // It returns [ErrClosed] when the bus is closed, [ErrTopicConflict] when the
-// bus knows the topic with another payload type, [ErrFull] when a queue
-// rejects the event, [ErrDeadlock] when it would wait for a handler that waits
-// for it, and the cause of ctx when that ends a wait; no handler has got the
-// event then.
+// bus knows the topic with another payload type, and a [*QueueError] with
+// [ErrFull] when a queue rejects the event, with [ErrDeadlock] when it would
+// wait for a handler that waits for it, and with the cause of ctx when that ends
+// a wait; no handler has got the event then.
 func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
-	if r := t.route.Load(); r != nil && r.bus == bus {
-		if p := r.plan.Load(); p != nil {
-			if inline, ok := p.typed.(*handlers[T]); ok {
-				failed, err := inline.run(ctx, payload)
-				if err != nil {
-					return inline.resume(ctx, p, payload, failed, err)
-				}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	p := t.plan(bus)
+	if p == nil {
+		return t.publish(ctx, bus, payload)
+	}
+	switch typed := p.typed.(type) {
+	case *handlers[T]:
+		if failed, err := typed.run(ctx, payload); err != nil {
+			return p.resume(ctx, Event{Name: t.name, Data: payload}, failed, err)
+		}
+		return nil
+	case *posting[T]:
+		if typed.log != nil && typed.log.TryAppend(ctx, payload) || typed.offer(ctx, payload) {
+			if len(*typed.inline) == 0 {
 				return nil
 			}
-			if posting, ok := p.typed.(*posting[T]); ok && bus.tryReserve(p) {
-				return posting.deliver(ctx, p, payload)
-			}
-		}
-	}
-	if bus != nil && t.name != "" && t.options.delivery.replay == 0 && bus.deaf(t.name) {
-		return nil
-	}
-	return t.publish(ctx, bus, payload)
-}
-
-// publish is Publish for when the plan is not at hand, takes a boxed payload
-// or has queues without room.
-func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
-	var turn turn
-	defer turn.pass()
-	for {
-		p, err := t.plan(ctx, bus)
-		if p == nil {
-			if err == nil && bus.options.unhandled != nil {
-				bus.undelivered(ctx, Event{Name: t.name, Data: payload})
-			}
-			return err
-		}
-		switch typed := p.typed.(type) {
-		case *handlers[T]:
-			if failed, err := typed.run(ctx, payload); err != nil {
-				return typed.resume(ctx, p, payload, failed, err)
+			if failed, err := typed.inline.run(ctx, payload); err != nil {
+				return p.resume(ctx, Event{Name: t.name, Data: payload}, failed, err)
 			}
 			return nil
-		case *posting[T]:
-			if reserved, err := bus.reserve(ctx, p, &turn); err != nil {
-				return err
-			} else if reserved {
-				return typed.deliver(ctx, p, payload)
-			}
-		default:
+		}
+	case boxed[T]:
+		if len(p.places) == 0 {
 			return p.dispatch(ctx, Event{Name: t.name, Data: payload})
 		}
+	}
+	return bus.publish(ctx, Event{Name: t.name, Data: payload}, t.binding())
+}
+
+// plan returns the plan of the route that the topic remembers, if that is of
+// bus and not stale.
+func (t *Topic[T]) plan(bus *Bus) *plan {
+	if t == nil || bus == nil {
+		return nil
+	}
+	if r := t.route.Load(); r != nil && r.home == bus.home.Load() {
+		return r.fresh()
+	}
+	return nil
+}
+
+// publish is Publish for when no plan is at hand.
+func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
+	if err := t.check(bus); err != nil {
+		return err
+	}
+	if t.options.delivery.replay == 0 && bus.nobodyHears(t.name) {
+		return nil
+	}
+	var r resolution
+	err := bus.resolve(ctx, t.name, t.binding(), &r)
+	r.release()
+	if err != nil {
+		return err
+	}
+	t.remember(r.route)
+	switch {
+	case r.plan != nil:
+		if typed, ok := r.plan.typed.(*handlers[T]); ok {
+			if failed, err := typed.run(ctx, payload); err != nil {
+				return r.plan.resume(ctx, Event{Name: t.name, Data: payload}, failed, err)
+			}
+			return nil
+		}
+	case bus.options.unhandled == nil:
+		return nil
+	}
+	return bus.publish(ctx, Event{Name: t.name, Data: payload}, t.binding())
+}
+
+func (t *Topic[T]) remember(r *route) {
+	if r != nil && t.route.Load() != r {
+		t.route.Store(r)
 	}
 }
 
 // PublishAsync publishes payload on bus and returns at once. The handlers run
 // in a goroutine of the bus, with the values of ctx and without its
-// cancellation; what they fail with goes to the error handler.
+// cancellation; what they fail with goes to the error handler. How many events
+// may be under way has no bound unless [WithAsyncLimit] sets one; a queue
+// ([WithQueue]) is the bounded way.
 //
 // A queue that is full is waited for in that goroutine too, and if it rejects,
-// PublishAsync returns [ErrFull]. It returns [ErrClosed] and
-// [ErrTopicConflict] as Publish does.
+// PublishAsync returns [ErrFull], as it does above the limit. It returns
+// [ErrClosed] and [ErrTopicConflict] as Publish does.
 func (t *Topic[T]) PublishAsync(ctx context.Context, bus *Bus, payload T) error {
-	p, err := t.plan(ctx, bus)
-	if err != nil {
+	if err := t.check(bus); err != nil {
 		return err
 	}
-	if p != nil && p.outbox != nil {
-		return p.typed.(*posting[T]).publishAsync(ctx, bus, p, payload)
-	}
-	return bus.publishAsync(task{ctx: ctx, plan: p, event: Event{Name: t.name, Data: payload}})
+	return bus.publishAsync(orBackground(ctx), Event{Name: t.name, Data: payload}, t.binding())
 }
 
 // Subscribe runs handler for every event of the topic on bus. A typed publish
@@ -136,34 +187,30 @@ func (t *Topic[T]) PublishAsync(ctx context.Context, bus *Bus, payload T) error 
 // closed bus. It panics if handler is nil.
 func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload T) error, options ...SubscribeOption) (*Subscription, error) {
 	if handler == nil {
-		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", t.name))
+		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", t.Name()))
 	}
 	chosen, err := t.readOptions(bus, options, kindHandler)
 	if err != nil {
 		return nil, err
 	}
-	s := newSubscription(bus, t.name, functionOf(handler), chosen)
-	s.typed = true
-	direct := limited(s, handler)
-	s.handler = unlessOver(s, unbox(direct))
+	s := newSubscription(bus, t.name, handler, chosen, 0)
 	middleware := bus.around(t.options.middleware, chosen.middleware)
+	direct := limited(s.life, len(middleware) > 0, handler)
+	s.handler = s.within(middleware, unbox(direct))
 	switch {
 	case chosen.queue.capacity > 0:
 		if len(middleware) > 0 {
-			s.handler = limited(s, wrap(unbox(handler), middleware))
-			direct = func(ctx context.Context, payload T) error {
-				return s.handler(ctx, Event{Name: t.name, Data: payload})
-			}
+			around := s.handler
+			direct = func(ctx context.Context, value T) error { return around(ctx, Event{Name: t.name, Data: value}) }
 		}
-		s.more.open = func(r *route) queue {
-			return newConsumer(s, logOf[T](r), &chosen.queue, direct)
-		}
+		s.open = openTyped(s, direct, nil)
 	case len(middleware) > 0:
-		s.handler = limited(s, wrap(unbox(handler), middleware))
+		s.direct = boxed[T]{}
 	default:
 		s.direct = direct
+		s.handler = unlessOver(s.life, s.handler)
 	}
-	return s.addTo(bus, t.binding())
+	return bus.add(s, t.binding())
 }
 
 // readOptions checks what a subscription needs and returns its options.
@@ -171,28 +218,16 @@ func (t *Topic[T]) readOptions(bus *Bus, options []SubscribeOption, kind subscri
 	if err := t.check(bus); err != nil {
 		return nil, err
 	}
-	chosen, err := readOptions(options, kind, reflect.TypeFor[T]())
+	chosen, err := readOptions(bus, options, kind, reflect.TypeFor[T]())
 	if err != nil {
 		return nil, errorAt("subscribe to", t.name, err)
 	}
 	return chosen, nil
 }
 
-// plan returns what a publish on bus runs, or nil if nobody listens.
-func (t *Topic[T]) plan(ctx context.Context, bus *Bus) (*plan, error) {
-	if err := t.check(bus); err != nil {
-		return nil, err
-	}
-	p, r, err := bus.planForTopic(ctx, t.binding())
-	if r != nil && t.route.Load() != r {
-		t.route.Store(r)
-	}
-	return p, err
-}
-
 func (t *Topic[T]) check(bus *Bus) error {
 	switch {
-	case t.name == "":
+	case t == nil || t.name == "":
 		return fmt.Errorf("events: Topic[%v]: %w", reflect.TypeFor[T](), errors.New("want one made by NewTopic"))
 	case bus == nil:
 		return errorAt("use topic", t.name, errNoBus)
@@ -200,6 +235,6 @@ func (t *Topic[T]) check(bus *Bus) error {
 	return nil
 }
 
-func (t *Topic[T]) binding() *binding {
-	return &binding{name: t.name, contract: contractOf[T]{}, delivery: t.options.delivery}
+func (t *Topic[T]) binding() binding {
+	return binding{contract: contractOf[T]{}, delivery: t.options.delivery}
 }

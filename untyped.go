@@ -2,7 +2,12 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/typedbus/events/internal/pattern"
 )
 
 // Event is a name and a payload, the untyped view of what is published.
@@ -22,9 +27,10 @@ type EventDispatcher = Bus
 
 // NewEventDispatcher returns a bus that behaves like the map-based dispatcher
 // which it replaces: handlers run one after the other in the order of their
-// registration, and the first error stops the rest. It is New(WithFailFast()).
+// registration, the first error stops the rest, and the text of an error does
+// not name the handler. In all else it is New([WithFailFast]()).
 func NewEventDispatcher() *EventDispatcher {
-	return New(WithFailFast())
+	return New(WithFailFast(), busOption(func(o *busOptions) { o.unnamed = true }))
 }
 
 // Register subscribes handler to the events of exactly this name; any string
@@ -32,64 +38,55 @@ func NewEventDispatcher() *EventDispatcher {
 // [ErrClosed] goes to the error handler.
 //
 // It panics if handler or the bus is nil.
-func (b *Bus) Register(eventName string, handler Handler) {
+func (b *Bus) Register(eventName string, handler Handler) { b.register(eventName, handler) }
+
+func (b *Bus) register(eventName string, handler Handler) {
 	if b == nil {
 		panic(fmt.Sprintf("events: Register(%q): bus is nil", eventName))
 	}
 	if handler == nil {
 		panic(fmt.Sprintf("events: Register(%q): handler is nil", eventName))
 	}
-	s := newSubscription(b, eventName, functionOf(handler), &noOptions)
-	s.handler = wrap(handler, b.options.middleware)
-	if err := b.add(s, nil); err != nil {
+	s := newSubscription(b, eventName, handler, &noOptions, 1)
+	s.handler = s.within(b.options.middleware, handler)
+	if _, err := b.add(s, binding{}); err != nil {
 		b.report(context.Background(), err)
 	}
 }
 
 // Dispatch publishes event and returns when its inline handlers have run, in
-// the caller's goroutine. Failures come back joined, each a [*HandlerError];
-// with [WithFailFast] only the first one does. It returns [ErrClosed],
-// [ErrFull], [ErrDeadlock] and the cause of ctx as [Topic.Publish] does.
+// the caller's goroutine. Failures come back joined, each a [*HandlerError],
+// and [Failures] tells them apart; with [WithFailFast] only the first one does.
+// It returns [ErrClosed] and [*QueueError] as [Topic.Publish] does.
 func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 	if b == nil {
 		return errorAt("publish", event.Name, errNoBus)
 	}
-	p, err := b.planFor(ctx, event.Name)
-	if p != nil && p.outbox != nil {
-		return b.post(ctx, event)
+	if ctx == nil {
+		ctx = context.Background()
 	}
-	return b.dispatch(ctx, p, event, err)
-}
-
-// dispatch runs the inline handlers of p, which is nil if there are none or
-// because of err.
-func (b *Bus) dispatch(ctx context.Context, p *plan, event Event, err error) error {
-	if p != nil {
-		return p.dispatch(ctx, event)
+	if r := b.routes.Get(event.Name); r != nil {
+		if p := r.fresh(); p != nil && len(p.places) == 0 {
+			return p.dispatch(ctx, event)
+		}
+	} else if b.nobodyHears(event.Name) {
+		return nil
 	}
-	if err == nil {
-		b.undelivered(ctx, event)
-	}
-	return err
+	return b.publish(ctx, event, binding{})
 }
 
 // DispatchAsync publishes event and returns at once. The handlers run in a
 // goroutine of the bus, with the values of ctx and without its cancellation;
-// what they fail with goes to the error handler, as does [ErrClosed].
+// what they fail with goes to the error handler, as do [ErrClosed], and [ErrFull]
+// when a queue rejects or [WithAsyncLimit] is reached; without that there is no
+// bound.
 func (b *Bus) DispatchAsync(ctx context.Context, event Event) {
 	if b == nil {
 		b.report(ctx, errorAt("publish", event.Name, errNoBus))
 		return
 	}
-	p, err := b.planFor(ctx, event.Name)
-	switch {
-	case err != nil:
-	case p != nil && p.outbox != nil:
-		err = p.postAsync(ctx, b, event)
-	default:
-		err = b.publishAsync(task{ctx: ctx, plan: p, event: event})
-	}
-	if err != nil {
+	ctx = orBackground(ctx)
+	if err := b.publishAsync(ctx, event, binding{}); err != nil {
 		b.report(ctx, err)
 	}
 }
@@ -100,10 +97,10 @@ func (b *Bus) HasHandlers(eventName string) bool {
 	if b == nil {
 		return false
 	}
-	if patterns := b.patterns.Load(); patterns != nil && patterns.matches(eventName) {
+	if b.patterns.matches(eventName) {
 		return true
 	}
-	r := b.routes.get(eventName)
+	r := b.routes.Get(eventName)
 	if r == nil {
 		return false
 	}
@@ -117,15 +114,56 @@ func (b *Bus) HasHandlers(eventName string) bool {
 // for one or more. A pattern without wildcards is a name. The handler sees the
 // payloads of topics as they were published.
 //
-// It returns an error when the pattern has an empty segment or a misplaced
-// wildcard, when an option does not fit, and [ErrClosed] on a closed bus.
-// It panics if handler is nil.
+// It returns an error when the pattern has an empty segment, a misplaced
+// wildcard, a space or a control character, when an option does not fit, and
+// [ErrClosed] on a closed bus. It panics if handler is nil.
 func (b *Bus) Subscribe(pattern string, handler Handler, options ...SubscribeOption) (*Subscription, error) {
-	return b.subscribe(pattern, handler, options)
+	if handler == nil {
+		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", pattern))
+	}
+	if b == nil {
+		return nil, errorAt("subscribe to", pattern, errNoBus)
+	}
+	parsed, err := parsePattern(pattern)
+	if err != nil {
+		return nil, errorAt("subscribe to", pattern, err)
+	}
+	chosen, err := readOptions(b, options, kindHandler, reflect.TypeFor[Event]())
+	if err != nil {
+		return nil, errorAt("subscribe to", pattern, err)
+	}
+	s := newSubscription(b, pattern, handler, chosen, 0)
+	middleware := b.around(nil, chosen.middleware)
+	s.handler = s.within(middleware, limited(s.life, len(middleware) > 0, handler))
+	if !parsed.IsLiteral() {
+		if s.extras == nil {
+			s.extras = new(extras)
+		}
+		s.pattern = &parsed
+	}
+	if chosen.queue.capacity > 0 {
+		s.open = openEvents(s)
+	}
+	return b.add(s, binding{})
 }
 
+func parsePattern(text string) (pattern.Pattern, error) {
+	parsed, err := pattern.Parse(text)
+	if err == nil {
+		err = checkName(text)
+	}
+	return parsed, err
+}
+
+// around returns all the middleware of a subscription, outermost first.
+func (b *Bus) around(topic, subscription []Middleware) []Middleware {
+	return slices.Concat(b.options.middleware, topic, subscription)
+}
+
+var errNoBus = errors.New("the bus is nil")
+
 // Register subscribes handler on the default bus; see [Bus.Register].
-func Register(eventName string, handler Handler) { Default().Register(eventName, handler) }
+func Register(eventName string, handler Handler) { Default().register(eventName, handler) }
 
 // Dispatch publishes event on the default bus; see [Bus.Dispatch].
 func Dispatch(ctx context.Context, event Event) error { return Default().Dispatch(ctx, event) }

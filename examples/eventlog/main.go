@@ -40,20 +40,17 @@ func main() {
 // run writes the events to journal and the handling of them to diary.
 func run(ctx context.Context, journal, diary io.Writer) error {
 	bus := events.New()
-	logger := slog.New(slog.NewTextHandler(diary, nil))
-	logged := func(handler string) events.SubscribeOption {
-		return events.WithMiddleware(events.Logging(logger.With("handler", handler)))
-	}
+	logged := events.WithMiddleware(events.Logging(slog.New(slog.NewTextHandler(diary, nil))))
 
 	_, welcome := UserCreated.Subscribe(bus, func(_ context.Context, user User) error {
 		if user.Email == "" {
 			return errors.New("no address to write to")
 		}
 		return nil
-	}, logged("welcome"))
+	}, logged, events.WithName("welcome"))
 	_, invoice := UserCreated.Subscribe(bus, func(ctx context.Context, user User) error {
 		return InvoiceIssued.Publish(ctx, bus, Invoice{Number: fmt.Sprintf("2031-%03d", user.ID), User: user.ID, Cents: 900})
-	}, logged("invoice"))
+	}, logged, events.WithName("invoice"))
 
 	// Before all others: the cause comes before the events that its handlers
 	// publish.

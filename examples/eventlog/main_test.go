@@ -31,10 +31,10 @@ func TestJournalAndDiary(t *testing.T) {
 			_, line, _ = bytes.Cut(line, []byte(" "))
 			lines = append(lines, line)
 		}
-		const want = `level=INFO msg="event handled" handler=welcome event=user.created took=0s
-level=INFO msg="event handled" handler=invoice event=user.created took=0s
-level=ERROR msg="event failed" handler=welcome event=user.created took=0s error="no address to write to"
-level=INFO msg="event handled" handler=invoice event=user.created took=0s
+		const want = `level=INFO msg="event handled" event=user.created took=0s handler=welcome
+level=INFO msg="event handled" event=user.created took=0s handler=invoice
+level=ERROR msg="event failed" event=user.created took=0s handler=welcome error="no address to write to"
+level=INFO msg="event handled" event=user.created took=0s handler=invoice
 `
 		if got := string(bytes.Join(lines, nil)); got != want {
 			t.Errorf("diary:\n%s\nwant:\n%s", got, want)

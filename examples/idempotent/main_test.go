@@ -18,7 +18,7 @@ func TestRepetitionsReachOnlyWhatFailed(t *testing.T) {
 	}
 	const want = `message m-71: payment P1
    booked P1
-   to be sent again: handler failed for event payment.received: mail is down
+   to be sent again: handler thank failed for event payment.received: mail is down
 message m-71: payment P1
    thanked for P1
    done

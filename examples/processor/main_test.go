@@ -21,7 +21,7 @@ made a thumbnail of ant
 took fox
 made a thumbnail of bee
 closing
-handler failed for event image.uploaded: cat is empty
+handler thumbnails failed for event image.uploaded: cat is empty
 made a thumbnail of dog
 made a thumbnail of fox
 `

@@ -3,8 +3,8 @@
 //
 //	go run ./examples/quickstart [file | -]
 //
-// Without an argument it reads the orders that come with it; "-" is the
-// standard input.
+// Without an argument it reads the orders that come with it, of which some go
+// wrong on purpose; "-" is the standard input.
 package main
 
 import (
@@ -36,6 +36,8 @@ func main() {
 func start(ctx context.Context, out io.Writer, arguments []string) error {
 	switch {
 	case len(arguments) == 0:
+		fmt.Fprintln(out, "Some of these orders go wrong on purpose: #4 has a card that is declined, #6 has a handler panic,")
+		fmt.Fprint(out, "#8 does not read as an order, #9 wants more than there is, #11 has no address for its receipt.\n\n")
 		return run(ctx, out, bytes.NewReader(sample))
 	case len(arguments) > 1:
 		return errors.New("want one argument at most: a file of orders, or - for the standard input")

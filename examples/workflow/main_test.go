@@ -15,7 +15,7 @@ order 2: order.placed > order.cancelled (GRINDER is out of stock)
 order 3: order.placed > stock.reserved > payment.failed > stock.released > order.cancelled (card declined)
 order 4: order.placed > stock.reserved > payment.taken > shipping.failed > payment.refunded > stock.released > order.cancelled (nobody ships to Antarctica)
 order 5: order.placed > stock.reserved
-stopped: handler failed for event order.placed: handler failed for event stock.reserved: card is unreadable
+stopped: handler reserve failed for event order.placed: handler charge failed for event stock.reserved: card is unreadable
 in stock: 1 KETTLE, 1 MUG; in the bank: 39.90
 `
 	if got := out.String(); got != want {

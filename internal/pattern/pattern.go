@@ -1,4 +1,13 @@
-// Package pattern matches event names of dotted segments against patterns.
+// Package pattern matches event names of dotted segments against patterns: one
+// name against one pattern, or against all the patterns of a Tree at once.
+//
+// A Pattern is immutable. A Tree has no lock: Insert and Remove need the
+// caller's lock alone, the other methods may share it (sync.RWMutex).
+//
+// What a maintainer may change: everything behind the exported names. What must
+// stay is that Tree.Match and Pattern.Match agree (the tests compare them), that
+// a change costs the same however many patterns there are, that a tree without
+// values holds no memory, and that matching allocates nothing.
 package pattern
 
 import (
@@ -11,64 +20,55 @@ import (
 // at the end for one or more. Everything else stands for itself, and the whole
 // name has to match. The zero Pattern matches the empty name.
 type Pattern struct {
-	text string // without the open end
-	open bool   // ends with > or **
-	wild bool   // has a *
+	text string // ends with anyRest if it was spelled with **
 }
+
+// The segments that are wildcards.
+const (
+	anyOne  = "*"
+	anyRest = ">"
+)
 
 // Parse parses a pattern. It returns an error when a segment is empty or a
 // wildcard is a part of a segment or, if it is > or **, not the last segment.
 func Parse(text string) (Pattern, error) {
-	p := Pattern{text: text}
-	segments := strings.Split(text, ".")
-	for i, segment := range segments {
-		last := i == len(segments)-1
+	rest := "" // > or **
+	for segment := range strings.SplitSeq(text, ".") {
 		switch {
+		case rest != "":
+			return Pattern{}, fmt.Errorf("pattern has %s before its end, want it as the last segment", rest)
 		case segment == "":
 			return Pattern{}, errors.New("pattern has an empty segment, want segments between dots")
-		case segment == "*":
-			p.wild = true
-		case segment == ">" || segment == "**":
-			if !last {
-				return Pattern{}, fmt.Errorf("pattern has %s before its end, want it as the last segment", segment)
-			}
-			p.open = true
-			p.text = text[:len(text)-len(segment)]
-		case strings.ContainsAny(segment, "*>"):
+		case segment == anyRest || segment == "**":
+			rest = segment
+		case segment != anyOne && strings.ContainsAny(segment, "*>"):
 			return Pattern{}, fmt.Errorf("pattern has a wildcard within segment %q, want it as a whole segment", segment)
 		}
 	}
-	return p, nil
+	if rest == "**" {
+		text = strings.TrimSuffix(text, rest) + anyRest
+	}
+	return Pattern{text}, nil
 }
 
 // IsLiteral reports whether the pattern matches just the name that it spells.
-func (p *Pattern) IsLiteral() bool { return !p.open && !p.wild }
+func (p *Pattern) IsLiteral() bool { return !strings.ContainsAny(p.text, "*>") }
 
 // Match reports whether the whole of name matches.
 func (p *Pattern) Match(name string) bool {
-	if !p.wild {
-		if p.open {
-			return strings.HasPrefix(name, p.text)
-		}
-		return name == p.text
-	}
-	rest := p.text
-	for {
-		// An open pattern's text ends with a dot, behind which anything goes.
-		if rest == "" && p.open {
-			return true
-		}
-		want, restOfPattern, morePattern := strings.Cut(rest, ".")
-		have, restOfName, moreName := strings.Cut(name, ".")
-		if want != "*" && want != have {
+	more := true
+	for want := range strings.SplitSeq(p.text, ".") {
+		if !more {
 			return false
 		}
-		if morePattern != moreName {
-			return false
-		}
-		if !morePattern {
+		if want == anyRest {
 			return true
 		}
-		rest, name = restOfPattern, restOfName
+		var have string
+		have, name, more = strings.Cut(name, ".")
+		if want != anyOne && want != have {
+			return false
+		}
 	}
+	return !more
 }

@@ -1,83 +1,72 @@
 package topiclog
 
 import (
+	"context"
 	"runtime"
-	"slices"
 	"sync/atomic"
 )
 
-// Policy is what happens to an event that finds a cursor at its capacity.
-type Policy uint8
-
-// The policies.
-const (
-	Block      Policy = iota // the writer has to wait
-	DropOldest               // the cursor loses its oldest event
-	Reject                   // the writer has to give up
-)
-
-// Gate is the part of a log that does not depend on the type of its events:
-// who reads it, and how far everyone has come. A writer locks the gate, asks
-// [Gate.Full], appends to the log and unlocks it; with several logs, it locks
-// them in the order of their IDs and appends to all or none.
+// Gate is the part of a log, or of another place that takes events, which does
+// not depend on how they are kept: its lock, whether there is room, the line of
+// publishers that wait for some, and how many goroutines are at work behind it.
+// With several gates, a publisher locks them in the order of their IDs and
+// leaves its event behind all or none.
 type Gate struct {
-	ID      uint64        // in the order of creation
-	active  *atomic.Int64 // counts readers that are not asleep
-	reading atomic.Int32  // cursors that do not rest
+	ID uint64 // in the order of creation
 
 	_ [64]byte // what follows is written for every event
 
-	// word is twice the head, for readers without the lock, and odd while a
-	// writer has the lock: appending takes two atomic operations, where a
-	// sync.Mutex and a separate head take three. Nobody holds the lock for long.
+	// word is twice the head, for readers without the lock, and odd while
+	// somebody has the lock: an append takes two atomic operations, where a
+	// sync.Mutex and a separate head take three. Nobody holds it for long.
 	word atomic.Uint64
 
 	// Guarded by the lock.
-	head      uint64      // where the next event goes
-	limit     uint64      // no cursor that blocks or rejects is full below this
-	quick     uint64      // below this an event needs no preparation
-	asleep    []*Position // one for each reader asleep
-	resting   int         // cursors with a reader asleep, which have nothing to read
-	cursors   []*Position // in the order of opening
-	dropLimit uint64      // no cursor that drops is full below this
+	head  uint64 // how many events were accepted; where the next one goes
+	free  uint64 // below this an event needs no preparation: 0 with a line or a seal
+	alert bool   // after an event there is something to do: somebody sleeps, or the log replays
+	shut  shut
+	place place
+	line  []*Waiter // oldest first
+	busy  int       // goroutines awake, events held, loops that have not begun on their events
+	idle  chan struct{}
 }
 
-// Position is the part of a cursor that does not depend on the type of events.
-type Position struct {
-	Owner any // whoever opened the cursor
+// shut says whom the gate keeps out.
+type shut uint8
 
-	gate     *Gate
-	policy   Policy
-	shared   bool // readers take events under the lock
-	capacity uint64
-	first    uint64 // where the cursor began, with what it replays
-	start    uint64 // where it was opened
+const (
+	toNobody    shut = iota
+	toOutsiders      // all but the handlers at work, in the drain of a bus
+	toEveryone
+)
 
-	waiting   atomic.Int32 // len(waiters)
-	ended     atomic.Bool  // nothing comes behind until
-	cut       atomic.Bool  // nothing comes at all
-	dropped   atomic.Uint64
-	discarded atomic.Uint64 // by End
-
-	// Guarded by the gate's lock.
-	next     uint64 // of a shared cursor: the next event to take
-	held     uint64 // of a shared cursor: taken, but still counted
-	gap      uint64 // dropped since the last take
-	until    uint64 // set when ended
-	sleeping int
-	waiters  []chan struct{}
-
-	wake chan struct{} // a token for each reader woken
-
-	// base is behind the last event that no longer counts against capacity:
-	// for a cursor that is not shared, where its reader goes on.
-	_    [64]byte // it is written for every event
-	base atomic.Uint64
+// place keeps the events behind a gate. Its methods are called under the lock.
+type place interface {
+	// full returns a queue without room for another event, one that rejects
+	// before one that blocks. Where await is true, what makes room in that
+	// queue calls serve.
+	full(await bool) *Full
+	// put adds an entry for which there is room.
+	put(entry any)
+	// wakeForSeal has what was collected for a batch go out.
+	wakeForSeal()
 }
 
-const unlimited = ^uint64(0)
+// Full is a queue that has no room for an event.
+type Full struct {
+	Owner   any // of the queue
+	Rejects bool
+}
 
-// Lock locks the gate for writing.
+var lastID atomic.Uint64
+
+func (g *Gate) init(p place) {
+	g.ID = lastID.Add(1)
+	g.place = p
+}
+
+// Lock locks the gate.
 func (g *Gate) Lock() {
 	if word := g.word.Load(); word&1 == 0 && g.word.CompareAndSwap(word, word|1) {
 		return
@@ -97,200 +86,99 @@ func (g *Gate) lockSlowly() {
 	}
 }
 
-// Unlock unlocks the gate and publishes what was appended.
+// Unlock unlocks the gate and publishes what was added.
 func (g *Gate) Unlock() { g.word.Store(2 * g.head) }
 
 // published returns how many events have been published.
 func (g *Gate) published() uint64 { return g.word.Load() / 2 }
 
-// Full returns a cursor that has no room for another event and does not drop,
-// one that rejects before one that blocks, or nil. The caller holds the lock.
-func (g *Gate) Full() *Position {
-	if g.head < g.limit {
-		return nil
+// begun counts a goroutine that has woken, or an event that is held.
+func (g *Gate) begun() { g.busy++ }
+
+// rested undoes begun, and is the one signal to those who wait for idleness.
+func (g *Gate) rested() {
+	if g.busy--; g.busy == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
 	}
-	return g.findFull()
 }
 
-func (g *Gate) findFull() *Position {
-	var full *Position
-	g.limit = unlimited
-	for _, p := range g.cursors {
-		if p.policy == DropOldest {
-			continue
+// Idle waits until nothing behind the gate is unread, collected or at work, and
+// every goroutine sleeps or has ended. It returns how many events were accepted
+// until that moment, or the cause of ctx.
+func (g *Gate) Idle(ctx context.Context) (accepted uint64, err error) {
+	for {
+		g.Lock()
+		if g.busy == 0 {
+			accepted = g.head
+			g.Unlock()
+			return accepted, nil
 		}
-		bound := p.bound()
-		g.limit = min(g.limit, bound)
-		if bound <= g.head && (full == nil || p.policy == Reject) {
-			full = p
+		if g.idle == nil {
+			g.idle = make(chan struct{})
 		}
-	}
-	return full
-}
-
-// Policy returns the policy of the cursor.
-func (p *Position) Policy() Policy { return p.policy }
-
-// bound returns how far the log may grow before the cursor is full. What it
-// replays does not count.
-func (p *Position) bound() uint64 {
-	return max(p.base.Load(), p.start) + p.capacity
-}
-
-// HasRoom reports whether another event would fit, for a look without the lock.
-func (p *Position) HasRoom() bool {
-	return p.ended.Load() || p.gate.published() < p.bound()
-}
-
-// Taken returns how many events the readers have taken and begun with.
-func (p *Position) Taken() uint64 {
-	if p.shared {
-		p.gate.Lock()
-		defer p.gate.Unlock()
-	}
-	dropped := p.dropped.Load()
-	return p.base.Load() - p.first - dropped
-}
-
-// Dropped returns how many events the cursor has lost.
-func (p *Position) Dropped() uint64 { return p.dropped.Load() }
-
-// Lag returns how many events the cursor has before it.
-func (p *Position) Lag() uint64 {
-	base := p.base.Load()
-	if p.ended.Load() {
-		p.gate.Lock()
-		defer p.gate.Unlock()
-		return p.until - min(base, p.until)
-	}
-	head := p.gate.published()
-	return head - min(base, head)
-}
-
-// Wait returns a channel that is closed when there may be room again, or nil
-// if there is now. The caller holds the lock; it calls [Position.Leave] if it
-// does not wait to the end.
-func (p *Position) Wait() chan struct{} {
-	room := make(chan struct{})
-	p.waiters = append(p.waiters, room)
-	p.waiting.Add(1)
-	// A reader that has gone on before it could see the waiter has made room.
-	if p.bound() > p.gate.head || p.ended.Load() {
-		p.waiters = p.waiters[:len(p.waiters)-1]
-		p.waiting.Add(-1)
-		return nil
-	}
-	return room
-}
-
-// Leave ends the wait for room. A turn that had come goes to the next waiter.
-func (p *Position) Leave(room chan struct{}) {
-	p.gate.Lock()
-	defer p.gate.Unlock()
-	if i := slices.Index(p.waiters, room); i >= 0 {
-		p.waiters = slices.Delete(p.waiters, i, i+1)
-		p.waiting.Add(-1)
-		return
-	}
-	p.admitLocked(1)
-}
-
-// Pass gives the turn of a writer that does not use it to the next one.
-func (p *Position) Pass() { p.admit() }
-
-// admit gives a waiting writer its turn, after a reader has made room.
-func (p *Position) admit() {
-	p.gate.Lock()
-	defer p.gate.Unlock()
-	p.admitLocked(1)
-}
-
-func (p *Position) admitLocked(n int) {
-	n = min(n, len(p.waiters))
-	for _, room := range p.waiters[:n] {
-		close(room)
-	}
-	p.waiters = slices.Delete(p.waiters, 0, n)
-	p.waiting.Add(-int32(n))
-}
-
-// wakeAllLocked wakes every reader asleep.
-func (g *Gate) wakeAllLocked() {
-	g.active.Add(int64(len(g.asleep)))
-	for _, p := range g.asleep {
-		p.sleeping--
-		p.wake <- struct{}{}
-	}
-	clear(g.asleep)
-	g.asleep = g.asleep[:0]
-	g.restLocked(-g.resting)
-}
-
-// restLocked notes that n more cursors rest, or that there are others.
-func (g *Gate) restLocked(n int) {
-	g.resting += n
-	g.reading.Store(int32(len(g.cursors) - g.resting))
-}
-
-// wakeLocked wakes the readers of p.
-func (g *Gate) wakeLocked(p *Position) {
-	if p.sleeping == 0 {
-		return
-	}
-	g.active.Add(int64(p.sleeping))
-	g.asleep = slices.DeleteFunc(g.asleep, func(other *Position) bool { return other == p })
-	g.restLocked(-1)
-	for ; p.sleeping > 0; p.sleeping-- {
-		p.wake <- struct{}{}
-	}
-}
-
-// Wake tells a reader that is asleep of an event, or of the end.
-func (p *Position) Wake() <-chan struct{} { return p.wake }
-
-// Rouse ends the sleep of a reader that has not been woken.
-func (p *Position) Rouse() {
-	g := p.gate
-	g.Lock()
-	i := slices.Index(g.asleep, p)
-	if i < 0 {
+		idle := g.idle
 		g.Unlock()
-		<-p.wake
-		return
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
 	}
-	g.asleep = slices.Delete(g.asleep, i, i+1)
-	if p.sleeping--; p.sleeping == 0 {
-		g.restLocked(-1)
-	}
-	g.active.Add(1)
-	g.Unlock()
 }
 
-// Ready reports whether there may be something to take, for a look without
-// the lock.
-func (p *Position) Ready() bool {
-	return p.ended.Load() || p.base.Load() < p.gate.published()
+// Done waits until every goroutine behind the gate has ended, after its end:
+// they are at work until then.
+func (g *Gate) Done(ctx context.Context) error {
+	_, err := g.Idle(ctx)
+	return err
 }
 
-// Discarded returns how many events were dropped when the cursor ended.
-func (p *Position) Discarded() uint64 { return p.discarded.Load() }
+// Busy returns how many goroutines are at work behind the gate, with the
+// events that are held.
+func (g *Gate) Busy() int {
+	g.Lock()
+	defer g.Unlock()
+	return g.busy
+}
 
-// Cut reports whether the cursor has ended and its events were dropped.
-func (p *Position) Cut() bool { return p.cut.Load() }
+// Release ends a hold of an event that is at work.
+func (g *Gate) Release() {
+	g.Lock()
+	defer g.Unlock()
+	g.rested()
+}
 
-// Unread reports whether a shared cursor has an event that is not taken.
-func (p *Position) Unread() bool {
-	p.gate.Lock()
-	defer p.gate.Unlock()
-	end := p.gate.head
-	if p.ended.Load() {
-		end = p.until
+// Seal refuses outsiders from now on, those included who wait in the line, and
+// has no batch wait for more.
+func (g *Gate) Seal() { g.shutTo(toOutsiders) }
+
+// Shut refuses everyone from now on.
+func (g *Gate) Shut() { g.shutTo(toEveryone) }
+
+// shutTo keeps publishers out, and sends those in the line away.
+func (g *Gate) shutTo(whom shut) {
+	g.Lock()
+	defer g.Unlock()
+	g.shut = max(g.shut, whom)
+	g.free = 0
+	rest := g.line[:0]
+	for _, w := range g.line {
+		if g.admits(w.Admitted) {
+			rest = append(rest, w)
+		} else {
+			w.inLine = false
+			if !w.called { // otherwise it finds out when it comes back
+				w.Woken <- Refused
+			}
+		}
 	}
-	return p.next < end
+	clear(g.line[len(rest):])
+	g.line = rest
+	g.place.wakeForSeal()
+	g.serve()
 }
 
-// Barrier returns when the writers that have the gate locked are through.
-func (p *Position) Barrier() {
-	p.gate.Lock()
-	defer p.gate.Unlock()
+func (g *Gate) admits(admitted bool) bool {
+	return g.shut == toNobody || g.shut == toOutsiders && admitted
 }

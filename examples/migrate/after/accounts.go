@@ -18,11 +18,9 @@ type User struct {
 
 type Deletion struct{ ID int }
 
-// The first error stops the handlers behind it, as it did before. Where they
-// do not depend on one another, leave fail-fast away and all of them run.
 var (
-	UserCreated = events.NewTopic[User](events.EventUserCreated, events.WithFailFast())
-	UserDeleted = events.NewTopic[Deletion](events.EventUserDeleted, events.WithFailFast())
+	UserCreated = events.NewTopic[User](events.EventUserCreated)
+	UserDeleted = events.NewTopic[Deletion](events.EventUserDeleted)
 )
 
 type accounts struct {
@@ -32,7 +30,10 @@ type accounts struct {
 
 // Run lets two users come and go.
 func Run(ctx context.Context, out *log.Logger) error {
-	a := &accounts{bus: events.New(), out: out}
+	// The first error stops the handlers behind it, and has the text that it had
+	// before. Where handlers do not depend on one another, and nobody has matched
+	// on the text, take events.New: all of them run, and the error names them.
+	a := &accounts{bus: events.NewEventDispatcher(), out: out}
 	_, welcome := UserCreated.Subscribe(a.bus, a.welcome)
 	_, countSeats := UserCreated.Subscribe(a.bus, a.countSeats)
 	_, keepForCourt := UserDeleted.Subscribe(a.bus, a.keepForCourt)

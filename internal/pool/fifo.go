@@ -1,6 +1,4 @@
-// Package fifo is an unbounded queue for any number of producers, who share a
-// lock, and consumers, who need none.
-package fifo
+package pool
 
 import (
 	"sync"
@@ -9,12 +7,13 @@ import (
 
 const chunkSize = 64
 
-// Queue is a first-in, first-out queue, a list of chunks. The zero Queue is
-// empty.
-type Queue[T any] struct {
-	mu     sync.Mutex
-	last   *chunk[T] // guarded by mu; nil before the first push
-	pushed uint64    // guarded by mu
+// fifo is an unbounded first-in, first-out queue, a list of chunks, for any
+// number of producers, who share a lock, and consumers, who need none. The zero
+// fifo is empty.
+type fifo[T any] struct {
+	sync.Mutex
+	last   *chunk[T] // guarded by the lock; nil before the first push
+	pushed uint64    // guarded by the lock
 
 	_     [64]byte                 // consumers write below, and seldom read above
 	first atomic.Pointer[chunk[T]] // nil before the first push
@@ -34,14 +33,8 @@ type chunk[T any] struct {
 	items [chunkSize]T
 }
 
-// Lock keeps producers out until Unlock.
-func (q *Queue[T]) Lock() { q.mu.Lock() }
-
-// Unlock lets producers in again.
-func (q *Queue[T]) Unlock() { q.mu.Unlock() }
-
-// Push adds item at the end. The caller holds the lock.
-func (q *Queue[T]) Push(item T) {
+// push adds item at the end. The caller holds the lock.
+func (q *fifo[T]) push(item T) {
 	if q.last == nil {
 		q.last = new(chunk[T])
 		q.first.Store(q.last)
@@ -57,15 +50,8 @@ func (q *Queue[T]) Push(item T) {
 	q.pushed++
 }
 
-// Pushed returns how many items have ever been pushed.
-func (q *Queue[T]) Pushed() uint64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.pushed
-}
-
-// Pop removes the item at the front.
-func (q *Queue[T]) Pop() (item T, ok bool) {
+// pop removes the item at the front.
+func (q *fifo[T]) pop() (item T, ok bool) {
 	for {
 		front, i := q.front()
 		if front == nil {
@@ -79,14 +65,14 @@ func (q *Queue[T]) Pop() (item T, ok bool) {
 	}
 }
 
-// Empty reports whether there is nothing to pop.
-func (q *Queue[T]) Empty() bool {
+// empty reports whether there is nothing to pop.
+func (q *fifo[T]) empty() bool {
 	front, _ := q.front()
 	return front == nil
 }
 
 // front returns the chunk and the place of the first item, if there is one.
-func (q *Queue[T]) front() (*chunk[T], int32) {
+func (q *fifo[T]) front() (*chunk[T], int32) {
 	front := q.first.Load()
 	for front != nil {
 		taken := front.taken.Load()

@@ -1,4 +1,4 @@
-package fifo_test
+package pool
 
 import (
 	"runtime"
@@ -8,23 +8,22 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/typedbus/events/internal/fifo"
 )
 
-func push[T any](q *fifo.Queue[T], items ...T) {
+func push[T any](q *fifo[T], items ...T) {
 	for _, item := range items {
 		q.Lock()
-		q.Push(item)
+		q.push(item)
 		q.Unlock()
 	}
 }
 
 func TestQueue(t *testing.T) {
-	var q fifo.Queue[int]
-	_, ok := q.Pop()
+	var q fifo[int]
+	_, ok := q.pop()
 	require.False(t, ok, "the zero queue is empty")
-	require.True(t, q.Empty())
-	require.Zero(t, q.Pushed())
+	require.True(t, q.empty())
+	require.Zero(t, q.pushed)
 
 	// Across the ends of chunks, at all lengths.
 	next, want := 0, 0
@@ -32,44 +31,44 @@ func TestQueue(t *testing.T) {
 		for range length {
 			push(&q, next)
 			next++
-			require.False(t, q.Empty())
+			require.False(t, q.empty())
 		}
-		require.EqualValues(t, next, q.Pushed())
+		require.EqualValues(t, next, q.pushed)
 		for range length {
-			item, ok := q.Pop()
+			item, ok := q.pop()
 			require.True(t, ok)
 			require.Equal(t, want, item)
 			want++
 		}
-		require.True(t, q.Empty())
-		_, ok := q.Pop()
+		require.True(t, q.empty())
+		_, ok := q.pop()
 		require.False(t, ok)
 	}
 }
 
 func TestQueueKeepsWhatIsLeft(t *testing.T) {
-	var q fifo.Queue[int]
+	var q fifo[int]
 	next, want := 0, 0
 	for range 1000 {
 		push(&q, next, next+1, next+2)
 		next += 3
 		for range 2 {
-			item, ok := q.Pop()
+			item, ok := q.pop()
 			require.True(t, ok)
 			require.Equal(t, want, item)
 			want++
 		}
 	}
 	for ; want < next; want++ {
-		item, ok := q.Pop()
+		item, ok := q.pop()
 		require.True(t, ok)
 		require.Equal(t, want, item)
 	}
-	require.True(t, q.Empty())
+	require.True(t, q.empty())
 }
 
 func TestItemsAreReleased(t *testing.T) {
-	var q fifo.Queue[*[1024]byte]
+	var q fifo[*[1024]byte]
 	var gone atomic.Int32
 	for range 200 {
 		item := new([1024]byte)
@@ -77,7 +76,7 @@ func TestItemsAreReleased(t *testing.T) {
 		push(&q, item)
 	}
 	for range 150 {
-		_, ok := q.Pop()
+		_, ok := q.pop()
 		require.True(t, ok)
 	}
 	for range 100 {
@@ -90,14 +89,14 @@ func TestItemsAreReleased(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 150, gone.Load())
-	require.False(t, q.Empty())
+	require.False(t, q.empty())
 	runtime.KeepAlive(&q)
 }
 
 func TestConcurrentUse(t *testing.T) {
 	for _, test := range []struct{ producers, consumers int }{{1, 1}, {1, 4}, {4, 1}, {4, 4}} {
 		const each = 5000
-		var q fifo.Queue[[2]int] // producer, number
+		var q fifo[[2]int] // producer, number
 		var left atomic.Int64
 		left.Store(int64(test.producers) * each)
 		var group sync.WaitGroup
@@ -112,19 +111,19 @@ func TestConcurrentUse(t *testing.T) {
 		for c := range got {
 			group.Go(func() {
 				for left.Load() > 0 {
-					if item, ok := q.Pop(); ok {
+					if item, ok := q.pop(); ok {
 						got[c] = append(got[c], item)
 						left.Add(-1)
 					} else {
-						_ = q.Empty()
+						_ = q.empty()
 						runtime.Gosched()
 					}
 				}
 			})
 		}
 		group.Wait()
-		require.True(t, q.Empty())
-		require.EqualValues(t, test.producers*each, q.Pushed())
+		require.True(t, q.empty())
+		require.EqualValues(t, test.producers*each, q.pushed)
 		seen := make(map[[2]int]bool)
 		for _, items := range got {
 			last := slices.Repeat([]int{-1}, test.producers)
@@ -140,7 +139,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestLockKeepsProducersOut(t *testing.T) {
-	var q fifo.Queue[int]
+	var q fifo[int]
 	q.Lock()
 	done := make(chan struct{})
 	go func() {
@@ -149,11 +148,11 @@ func TestLockKeepsProducersOut(t *testing.T) {
 	}()
 	for range 100 {
 		runtime.Gosched()
-		require.True(t, q.Empty())
+		require.True(t, q.empty())
 	}
 	q.Unlock()
 	<-done
-	require.False(t, q.Empty())
+	require.False(t, q.empty())
 }
 
 // FuzzQueue plays pushes and pops on a queue and on a slice.
@@ -162,7 +161,7 @@ func FuzzQueue(f *testing.F) {
 	f.Add([]byte{10, 138, 3})
 	f.Add([]byte{64, 192, 65, 193, 127, 255})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		var q fifo.Queue[int]
+		var q fifo[int]
 		var model []int
 		next := 0
 		for _, b := range script {
@@ -173,7 +172,7 @@ func FuzzQueue(f *testing.F) {
 					next++
 					continue
 				}
-				item, ok := q.Pop()
+				item, ok := q.pop()
 				if ok != (len(model) > 0) {
 					t.Fatalf("Pop: %t with %d items", ok, len(model))
 				}
@@ -185,20 +184,20 @@ func FuzzQueue(f *testing.F) {
 				}
 				model = model[1:]
 			}
-			if q.Empty() != (len(model) == 0) || q.Pushed() != uint64(next) {
-				t.Fatalf("Empty: %t, Pushed: %d with %d of %d items", q.Empty(), q.Pushed(), len(model), next)
+			if q.empty() != (len(model) == 0) || q.pushed != uint64(next) {
+				t.Fatalf("Empty: %t, Pushed: %d with %d of %d items", q.empty(), q.pushed, len(model), next)
 			}
 		}
 	})
 }
 
 func BenchmarkPushPop(b *testing.B) {
-	var q fifo.Queue[int]
+	var q fifo[int]
 	b.ReportAllocs()
 	for b.Loop() {
 		q.Lock()
-		q.Push(1)
+		q.push(1)
 		q.Unlock()
-		q.Pop()
+		q.pop()
 	}
 }
