@@ -1,5 +1,6 @@
-# Every target works on every module of the repository; the ones below the
-# root (benchmarks, eventsvet, …) are found by their go.mod.
+# test is what to run while working: the library alone. test-all and lint work on
+# every module of the repository; the ones below the root (benchmarks, eventsvet,
+# …) are found by their go.mod.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,6 +17,10 @@ TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 
 # The race detector needs cgo. Without a C compiler the tests run all the same.
 RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+# The packages of the library, small ones first: a package is tested as soon as
+# it is compiled, so that there is something to see early.
+TESTED := ./internal/budget ./examples/... ./internal/... ./...
 
 FUZZTIME ?= 30s
 BENCH ?= .
@@ -35,27 +40,37 @@ demo: ## Run the quickstart example
 	@go run ./examples/quickstart
 
 .PHONY: test
-test: check-format check-deps test-root test-plain test-nested lint ## Check, test and lint everything, as CI does
-	$(call say,all of it passed)
+test: check-format check-structure check-deps test-root ## Test the library and its examples
+	$(call say,the library and its examples passed)
+
+.PHONY: test-all
+test-all: test test-race test-nested check-platforms check-typecost ## Test the rest, too: with the race detector and every module
+	$(call say,all of test-all passed)
 
 .PHONY: race
 race: ## Test the library and its examples under the race detector
-	go test -race -shuffle=on -timeout 5m ./...
+	go test -race -shuffle=on -timeout 5m $(TESTED)
 
 .PHONY: lint
-lint: check-deps check-gofumpt golangci eventsvet ## Run every linter, and eventsvet, over every module
+lint: check-deps lint-tools check-gofumpt golangci eventsvet ## Run every linter, and eventsvet, over every module
+	$(call say,no linter has a complaint)
 
 .PHONY: bench
 bench: ## Measure, and print the ratios beside the budget (BENCH=Typed, BENCHTIME=1s, ROUNDS=10)
-	$(call say,$(ROUNDS) rounds of $(bench))
+	$(call say,$(ROUNDS) rounds of $(bench-root)$(comma) and in benchmarks of $(bench-peers))
 	@mkdir -p bin
-	@for ((round = 1; round <= $(ROUNDS); round++)); do $(bench) || exit 1; done \
+	@go build -o bin/budget ./internal/budget
+	@for ((round = 1; round <= $(ROUNDS); round++)); do \
+			$(bench-root) && (cd benchmarks && $(bench-peers)) || exit 1; \
+		done \
 		| tee bin/bench.txt \
-		| go run ./internal/budget -command "$(ROUNDS) rounds of $(bench)"
+		| bin/budget -command "$(ROUNDS) rounds of $(bench-root), and in benchmarks of $(bench-peers)"
 
 # Rounds, not -count: a machine that drifts then hurts all benchmarks alike. Two
-# processors, because that is what the budget is written for.
-bench = go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -cpu 2 .
+# processors, because that is what the budget is written for. The benchmarks
+# beside other libraries are in a module of their own, which requires those.
+bench-root = go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m -cpu 2 .
+bench-peers = go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -cpu 2 .
 
 .PHONY: bench-diff
 bench-diff: ## Compare the last `make bench` with an older bin/bench.txt (OLD=file)
@@ -88,15 +103,36 @@ tidy: ## Format all code and tidy every go.mod
 
 # ------------------------------------------------------------- the steps of test
 
+# counted shows how far a go build -v has come, with a line now and then instead
+# of one for each module and package. Whatever else it says is shown.
+counted = 2>&1 | { modules= packages=0; \
+	while IFS= read -r line; do \
+		case "$$line" in \
+			"go: downloading "*) modules=$$((modules + 1)) ;; \
+			*[\ :]*) printf '%s\n' "$$line" ;; \
+			*) packages=$$((packages + 1)) ;; \
+		esac; \
+		[ $$(((modules + packages) % 40)) -ne 39 ] || echo "  $${modules:+$$modules modules downloaded, }$$packages packages compiled"; \
+	done; \
+	[ $$((modules + packages)) -eq 0 ] || echo "  $${modules:+$$modules modules downloaded, }$$packages packages compiled: all of them"; }
+
 # each runs a command in each of some folders, and fails at the end if it did
 # in any.
-each = @failed=; for module in $(1); do (cd "$$module" && $(2)) || failed=1; done; [ -z "$$failed" ]
+each = @failed=; for module in $(1); do \
+		echo "in $${module/\#./the root}"; \
+		(cd "$$module" && $(2)) || failed=1; \
+	done; [ -z "$$failed" ]
 
 .PHONY: check-format
 check-format:
 	$(call say,gofmt)
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path '*/testdata/*')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make tidy:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: check-structure
+check-structure:
+	$(call say,structure of the library)
+	@.ci/check-structure
 
 # The library's users get what it imports, and testing would put its flags into
 # their programs. Its go.mod lists what its tests need, too.
@@ -110,29 +146,59 @@ check-deps:
 	if grep -Evx '|golang.org/x/sync|github.com/stretchr/testify' <<< "$$required"; then \
 		echo "must not be required by the library's go.mod"; exit 1; fi
 
+# Without the race detector, under which the tests that count allocations and
+# memory skip or shorten themselves. All of vet is in it: on its own it would
+# look at the standard library once more, which takes a minute when nothing is
+# compiled yet.
 .PHONY: test-root
 test-root:
-	$(call say,the library and its examples$(if $(RACE),$(comma) with the race detector))
-	go vet ./...
-	go test $(RACE) -shuffle=on -timeout 5m ./...
+	$(call say,the library and its examples$(comma) with vet)
+	@echo "20 seconds, or 2 minutes where nothing is compiled yet"
+	@imported=$$(go list -deps -test -f '{{if not (or .ForTest (eq .Name "main"))}}{{.ImportPath}}{{end}}' ./...); \
+		go build -v $$imported $(counted)
+	go test -vet=all -shuffle=on -timeout 5m $(TESTED)
 
-# Once more without the race detector, under which the tests that count
-# allocations and memory skip or shorten themselves.
-.PHONY: test-plain
-test-plain:
-	$(call say,the library without the race detector)
-	go test -timeout 5m . ./internal/...
+# Its tests are the same: what differs is that the race detector looks on, and
+# that all code, the standard library's too, has to be compiled for it.
+.PHONY: test-race
+test-race:
+ifdef RACE
+	$(call say,the library and its examples once more$(comma) with the race detector: 1 to 3 minutes)
+	go test -race -vet=off -shuffle=on -timeout 5m $(TESTED)
+else
+	$(call say,no C compiler$(comma) so nothing is tested with the race detector)
+endif
 
 .PHONY: test-nested
 test-nested: $(NESTED:%=test-%)
 
 .PHONY: $(NESTED:%=test-%)
 $(NESTED:%=test-%): test-%:
-	$(call say,module $*)
-	cd $* && go vet ./...
-	cd $* && go test -timeout 10m ./...
+	$(call say,module $*: up to 3 minutes the first time)
+	cd $* && go test -vet=all -timeout 10m ./...
+
+# Types and constants that fit one kind of processor only.
+.PHONY: check-platforms
+check-platforms:
+	$(call say,the library and its tests on 386 and on arm64: 1 to 3 minutes the first time)
+	@failed=; for arch in 386 arm64; do \
+		echo "on $$arch"; \
+		GOARCH=$$arch CGO_ENABLED=0 go vet ./... || failed=1; \
+	done; [ -z "$$failed" ]
+
+# What a payload type adds to a program.
+.PHONY: check-typecost
+check-typecost:
+	$(call say,binary cost of a payload type: 1 minute)
+	@cd benchmarks && go run ./cmd/typecost
 
 # ------------------------------------------------------------- the steps of lint
+
+# The linters are built from source; go builds them the first time only.
+.PHONY: lint-tools
+lint-tools:
+	$(call say,the linters: the first time about 240 modules are downloaded and built$(comma) which takes some minutes)
+	@go build -v -modfile=$(CURDIR)/tools/go.mod tool $(counted)
 
 .PHONY: check-gofumpt
 check-gofumpt:

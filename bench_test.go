@@ -3,8 +3,8 @@ package events_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,6 +110,8 @@ func handlersFor(n int, c *counter) []orderHandler {
 	return handlers
 }
 
+// BenchmarkTyped is a module that tells others of an order, beside the loop over
+// their functions that it would have without a bus.
 func BenchmarkTyped(b *testing.B) {
 	for _, n := range []int{1, 10, 100} {
 		b.Run("handlers="+strconv.Itoa(n)+"/floor", func(b *testing.B) {
@@ -145,10 +147,10 @@ func BenchmarkTyped(b *testing.B) {
 	}
 }
 
-// BenchmarkTypedParallel publishes from as many goroutines as there are
-// processors, and from one.
+// BenchmarkTypedParallel publishes from one goroutine and from two, each with a
+// counter of its own, to see whether the throughput grows with the cores.
 func BenchmarkTypedParallel(b *testing.B) {
-	for _, goroutines := range []int{1, runtime.GOMAXPROCS(0)} {
+	for _, goroutines := range []int{1, 2} {
 		b.Run("goroutines="+strconv.Itoa(goroutines), func(b *testing.B) {
 			bus := events.New()
 			topic := events.NewTopic[order]("order.paid")
@@ -167,26 +169,14 @@ func BenchmarkTypedParallel(b *testing.B) {
 // parallel shares b.N calls of publish among goroutines, each with a counter
 // in its context, and checks what was received.
 func parallel(b *testing.B, goroutines int, publish func(ctx context.Context) error) {
-	var group sync.WaitGroup
 	counters := make([]*counter, goroutines)
-	b.ResetTimer()
-	for g := range goroutines {
-		n := b.N / goroutines
-		if g < b.N%goroutines {
-			n++
-		}
+	contexts := make([]context.Context, goroutines)
+	for g := range contexts {
 		counters[g] = new(counter)
-		ctx := context.WithValue(background, counterKey{}, counters[g])
-		group.Go(func() {
-			for range n {
-				if err := publish(ctx); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
+		contexts[g] = context.WithValue(background, counterKey{}, counters[g])
 	}
-	group.Wait()
+	b.ResetTimer()
+	shareOut(b, goroutines, func(g, _ int) error { return publish(contexts[g]) })
 	b.StopTimer()
 	total := new(counter)
 	for _, c := range counters {
@@ -195,33 +185,89 @@ func parallel(b *testing.B, goroutines int, publish func(ctx context.Context) er
 	counting(b, total, b.N)
 }
 
+// shareOut shares b.N calls of publish among goroutines, and tells it which one
+// calls and how many calls it has made before.
+func shareOut(b *testing.B, goroutines int, publish func(g, i int) error) {
+	var group sync.WaitGroup
+	for g := range goroutines {
+		n := b.N / goroutines
+		if g < b.N%goroutines {
+			n++
+		}
+		group.Go(func() {
+			for i := range n {
+				if err := publish(g, i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// nameRing has the names that a benchmark publishes in turn.
+type nameRing [64]string
+
+// constantName is a name in the source: one and the same string.
+func constantName(name string) (n nameRing) {
+	for i := range n {
+		n[i] = name
+	}
+	return n
+}
+
+// madeName is a name that was made at run time, as those of events that were
+// decoded: equal strings that lie at different places.
+func madeName(name string) (n nameRing) {
+	for i := range n {
+		n[i] = strings.Clone(name)
+	}
+	return n
+}
+
+// BenchmarkUntyped is a service that was written for the map-based dispatcher,
+// on the bus and on that dispatcher.
 func BenchmarkUntyped(b *testing.B) {
-	event := events.Event{Name: "order.paid", Data: anOrder}
-	for _, n := range []int{1, 10} {
-		for name, newDispatcher := range dispatchers() {
-			b.Run("handlers="+strconv.Itoa(n)+"/"+name, func(b *testing.B) {
+	const name = "order.paid"
+	for _, bench := range []struct {
+		name     string
+		handlers int
+		names    nameRing
+	}{
+		{"handlers=1/name=constant", 1, constantName(name)},
+		{"handlers=1/name=made", 1, madeName(name)},
+		{"handlers=10/name=constant", 10, constantName(name)},
+	} {
+		for kind, newDispatcher := range dispatchers() {
+			b.Run(bench.name+"/"+kind, func(b *testing.B) {
 				var c counter
 				d := newDispatcher()
-				for range n {
-					d.Register(event.Name, func(context.Context, events.Event) error {
+				for range bench.handlers {
+					d.Register(name, func(context.Context, events.Event) error {
 						c.received++
 						return nil
 					})
 				}
+				event := events.Event{Data: anOrder}
+				i := 0
 				b.ReportAllocs()
 				for b.Loop() {
+					event.Name = bench.names[i%len(bench.names)]
+					i++
 					if err := d.Dispatch(background, event); err != nil {
 						b.Fatal(err)
 					}
 				}
-				counting(b, &c, n*b.N)
+				counting(b, &c, bench.handlers*b.N)
 			})
 		}
 	}
-	for name, newDispatcher := range dispatchers() {
-		b.Run("goroutines=8/"+name, func(b *testing.B) {
+	event := events.Event{Name: name, Data: anOrder}
+	for kind, newDispatcher := range dispatchers() {
+		b.Run("goroutines=8/"+kind, func(b *testing.B) {
 			d := newDispatcher()
-			d.Register(event.Name, func(ctx context.Context, _ events.Event) error {
+			d.Register(name, func(ctx context.Context, _ events.Event) error {
 				ctx.Value(counterKey{}).(*counter).received++
 				return nil
 			})
@@ -231,14 +277,57 @@ func BenchmarkUntyped(b *testing.B) {
 	}
 }
 
+// BenchmarkBoxed is a typed publish in a program whose handler is still an
+// untyped one, so that the order has to become an Event.
+func BenchmarkBoxed(b *testing.B) {
+	topic := events.NewTopic[order]("order.paid")
+	var c counter
+	handler := func(_ context.Context, event events.Event) error {
+		_ = event.Data.(order)
+		c.received++
+		return nil
+	}
+	b.Run("floor", func(b *testing.B) {
+		c = counter{}
+		var handlers atomic.Pointer[[]events.Handler]
+		handlers.Store(&[]events.Handler{handler})
+		b.ReportAllocs()
+		for b.Loop() {
+			event := events.Event{Name: topic.Name(), Data: anOrder}
+			for _, handler := range *handlers.Load() {
+				if err := handler(background, event); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		counting(b, &c, b.N)
+	})
+	b.Run("bus", func(b *testing.B) {
+		c = counter{}
+		bus := events.New()
+		bus.Register(topic.Name(), handler)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := topic.Publish(background, bus, anOrder); err != nil {
+				b.Fatal(err)
+			}
+		}
+		counting(b, &c, b.N)
+	})
+}
+
 // BenchmarkNobody publishes what nobody listens to, on a bus with a thousand
 // other topics, beside the lookup of the name in a map of as many.
 func BenchmarkNobody(b *testing.B) {
 	bus := events.New()
 	var lookup sync.Map
+	var others counter
 	for i := range 1000 {
 		name := "other.event" + strconv.Itoa(i)
-		bus.Register(name, func(context.Context, events.Event) error { return nil })
+		bus.Register(name, func(context.Context, events.Event) error {
+			others.received++
+			return nil
+		})
 		lookup.Store(name, &name)
 	}
 	event := events.Event{Name: "order.paid", Data: anOrder}
@@ -267,21 +356,19 @@ func BenchmarkNobody(b *testing.B) {
 			}
 		}
 	})
+	counting(b, &others, 0)
 }
 
 // BenchmarkAsync times an asynchronous dispatch from the call to the end of
-// its handler.
+// its handler, beside a goroutine for each.
 func BenchmarkAsync(b *testing.B) {
 	event := events.Event{Name: "order.paid", Data: anOrder}
-	for name, newDispatcher := range dispatchers() {
-		b.Run(name, func(b *testing.B) {
-			var handled atomic.Int64
-			done := make(chan struct{})
+	for kind, newDispatcher := range dispatchers() {
+		b.Run(kind, func(b *testing.B) {
+			all := newCountdown(b.N)
 			d := newDispatcher()
 			d.Register(event.Name, func(context.Context, events.Event) error {
-				if handled.Add(1) == int64(b.N) {
-					close(done)
-				}
+				all.get()
 				return nil
 			})
 			b.ReportAllocs()
@@ -289,184 +376,72 @@ func BenchmarkAsync(b *testing.B) {
 			for range b.N {
 				d.DispatchAsync(background, event)
 			}
-			<-done
+			all.await(b)
 		})
 	}
 }
 
-// BenchmarkSubscribe subscribes to many topics once, and reports the memory
-// that the bus keeps for each after an event was published to it.
-func BenchmarkSubscribe(b *testing.B) {
-	const topics = 100_000
-	names := make([]string, topics)
-	for i := range names {
-		names[i] = "order.paid" + strconv.Itoa(i)
-	}
-	handler := func(context.Context, order) error { return nil }
-	b.Run("topics="+strconv.Itoa(topics), func(b *testing.B) {
-		var before, after runtime.MemStats
-		for b.Loop() {
-			b.StopTimer()
-			bus := events.New()
-			declared := make([]*events.Topic[order], topics)
-			for i, name := range names {
-				declared[i] = events.NewTopic[order](name)
-			}
-			runtime.GC()
-			runtime.ReadMemStats(&before)
-			b.StartTimer()
-			for i := range declared {
-				if _, err := declared[i].Subscribe(bus, handler); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.StopTimer()
-			for i := range declared {
-				if err := declared[i].Publish(background, bus, anOrder); err != nil {
-					b.Fatal(err)
-				}
-			}
-			runtime.GC()
-			runtime.ReadMemStats(&after)
-			runtime.KeepAlive(bus)
-			runtime.KeepAlive(declared)
-			b.StartTimer()
+// BenchmarkPublishAsync does the same with a typed publish, beside a goroutine
+// for each that runs the handler.
+func BenchmarkPublishAsync(b *testing.B) {
+	b.Run("go", func(b *testing.B) {
+		all := newCountdown(b.N)
+		f := new(floor)
+		f.handlers.Store(&[]orderHandler{all.handle})
+		b.ReportAllocs()
+		b.ResetTimer()
+		for range b.N {
+			go f.publish(background, anOrder) //nolint:errcheck // the handler has none
 		}
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/topics, "bytes/topic")
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/topics, "ns/topic")
+		all.await(b)
 	})
-}
-
-// queued is what hands orders to subscribers that have a queue each.
-type queued interface {
-	subscribe(handler orderHandler, capacity int) error
-	publish(ctx context.Context, o order) error
-	close() // returns when everything is handled
-}
-
-type queuedBus struct {
-	bus   *events.Bus
-	topic *events.Topic[order]
-}
-
-func (q *queuedBus) subscribe(handler orderHandler, capacity int) error {
-	_, err := q.topic.Subscribe(q.bus, handler, events.WithQueue(capacity))
-	return err
-}
-
-func (q *queuedBus) publish(ctx context.Context, o order) error {
-	return q.topic.Publish(ctx, q.bus, o)
-}
-
-func (q *queuedBus) close() { _ = q.bus.Close(background) }
-
-// queuedChannels is a buffered channel for each subscriber.
-type queuedChannels struct {
-	channels []chan order
-	done     sync.WaitGroup
-}
-
-func (q *queuedChannels) subscribe(handler orderHandler, capacity int) error {
-	channel := make(chan order, capacity)
-	q.channels = append(q.channels, channel)
-	q.done.Go(func() {
-		for o := range channel {
-			_ = handler(background, o)
+	b.Run("bus", func(b *testing.B) {
+		all := newCountdown(b.N)
+		bus := events.New()
+		topic := events.NewTopic[order]("order.paid")
+		if _, err := topic.Subscribe(bus, all.handle); err != nil {
+			b.Fatal(err)
 		}
-	})
-	return nil
-}
-
-func (q *queuedChannels) publish(_ context.Context, o order) error {
-	for _, channel := range q.channels {
-		channel <- o
-	}
-	return nil
-}
-
-func (q *queuedChannels) close() {
-	for _, channel := range q.channels {
-		close(channel)
-	}
-	q.done.Wait()
-}
-
-func queuedKinds() map[string]func() queued {
-	return map[string]func() queued{
-		"bus": func() queued {
-			return &queuedBus{bus: events.New(), topic: events.NewTopic[order]("order.paid")}
-		},
-		"channel": func() queued { return new(queuedChannels) },
-	}
-}
-
-// BenchmarkQueued times events from the first publish to the end of the last
-// handler, through queues of 1,024.
-func BenchmarkQueued(b *testing.B) {
-	for _, subscribers := range []int{1, 10} {
-		for _, publishers := range []int{1, 4} {
-			for name, newQueued := range queuedKinds() {
-				b.Run(fmt.Sprintf("subscribers=%d/publishers=%d/%s", subscribers, publishers, name), func(b *testing.B) {
-					q := newQueued()
-					counters := make([]counter, subscribers)
-					for i := range counters {
-						c := &counters[i]
-						if err := q.subscribe(func(context.Context, order) error {
-							c.received++
-							return nil
-						}, 1024); err != nil {
-							b.Fatal(err)
-						}
-					}
-					b.ReportAllocs()
-					b.ResetTimer()
-					var group sync.WaitGroup
-					for p := range publishers {
-						n := b.N / publishers
-						if p < b.N%publishers {
-							n++
-						}
-						group.Go(func() {
-							for range n {
-								if err := q.publish(background, anOrder); err != nil {
-									b.Error(err)
-									return
-								}
-							}
-						})
-					}
-					group.Wait()
-					q.close()
-					b.StopTimer()
-					for i := range counters {
-						counting(b, &counters[i], b.N)
-					}
-				})
-			}
-		}
-	}
-}
-
-// BenchmarkWake times the way of an event to an idle subscriber and back.
-func BenchmarkWake(b *testing.B) {
-	for name, newQueued := range queuedKinds() {
-		b.Run(name, func(b *testing.B) {
-			q := newQueued()
-			back := make(chan struct{}, 1)
-			if err := q.subscribe(func(context.Context, order) error {
-				back <- struct{}{}
-				return nil
-			}, 1); err != nil {
+		b.ReportAllocs()
+		b.ResetTimer()
+		for range b.N {
+			if err := topic.PublishAsync(background, bus, anOrder); err != nil {
 				b.Fatal(err)
 			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := q.publish(background, anOrder); err != nil {
-					b.Fatal(err)
-				}
-				<-back
-			}
-			q.close()
-		})
+		}
+		all.await(b)
+	})
+}
+
+// countdown waits for handlers that run at the same time.
+type countdown struct {
+	left atomic.Int64
+	done chan struct{}
+}
+
+func newCountdown(n int) *countdown {
+	c := &countdown{done: make(chan struct{})}
+	c.left.Store(int64(n))
+	return c
+}
+
+func (c *countdown) get() {
+	if c.left.Add(-1) == 0 {
+		close(c.done)
+	}
+}
+
+func (c *countdown) handle(context.Context, order) error {
+	c.get()
+	return nil
+}
+
+// await ends the time that is measured when all events were received, and
+// fails if there were more.
+func (c *countdown) await(b *testing.B) {
+	<-c.done
+	b.StopTimer()
+	if left := c.left.Load(); left != 0 {
+		b.Fatalf("handlers received %d events too many", -left)
 	}
 }

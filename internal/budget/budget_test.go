@@ -36,9 +36,11 @@ ok  	github.com/typedbus/events	0.898s
 `
 
 var (
-	typed      = row{work: "typed", bench: "Typed/handlers=1/bus", beside: "Typed/handlers=1/floor", atMost: 3, noAllocs: true}
+	typed      = row{work: "typed", bench: "Typed/handlers=1/bus", beside: "Typed/handlers=1/floor", atMost: 3, allocs: noAllocs}
 	throughput = row{work: "throughput", bench: "TypedParallel/goroutines=1", beside: "TypedParallel/goroutines=2", atLeast: 1.8}
 	memory     = row{work: "memory", bench: "Subscribe/topics=100000", unit: "bytes/topic", atMost: 400}
+	noRatio    = row{work: "no ratio", bench: "Typed/handlers=1/bus", beside: "Typed/handlers=1/floor", allocs: oneAlloc}
+	noLimits   = row{work: "no limits", bench: "Typed/handlers=1/bus", beside: "Typed/handlers=1/floor"}
 )
 
 func readAll(t *testing.T, output string) (*results, string) {
@@ -72,6 +74,9 @@ func TestVerdicts(t *testing.T) {
 		"at least":                 {throughput, []string{"6.0 ns", "4.0 ns"}, "throughput | 12.0 ns | 6.00 ns | 2.25× (1.50 to 3.00) | ≥ 1.8× |  | met"},
 		"less than at least":       {throughput, nil, "throughput | 12.0 ns | 7.00 ns | 1.75× (1.50 to 2.00) | ≥ 1.8× |  | NOT met"},
 		"a figure by itself":       {memory, nil, "memory | 398 bytes/topic (397 to 399) |  |  | ≤ 400 bytes/topic |  | met"},
+		"without a limit":          {noLimits, nil, "no limits | 14.0 ns | 6.00 ns | 2.50× (2.00 to 3.00) |  |  | no limit"},
+		"one allocation":           {noRatio, []string{"       0 allocs/op", "       1 allocs/op"}, "no ratio | 14.0 ns | 6.00 ns | 2.50× (2.00 to 3.00) |  | 1 of 1 | met"},
+		"two allocations":          {noRatio, []string{"       0 allocs/op", "       2 allocs/op"}, "no ratio | 14.0 ns | 6.00 ns | 2.50× (2.00 to 3.00) |  | 2 of 1 | NOT met"},
 		"without its benchmark":    {typed, []string{"handlers=1/bus", "handlers=1/car"}, "typed |  |  |  | ≤ 3× |  | not measured (ns/op of Typed/handlers=1/bus)"},
 		"without the one beside":   {typed, []string{"handlers=1/floor", "handlers=1/door"}, "typed |  |  |  | ≤ 3× |  | not measured (ns/op of Typed/handlers=1/floor)"},
 		"without allocations":      {typed, []string{"allocs/op", "elephants/op"}, "typed |  |  |  | ≤ 3× |  | not measured (allocs/op of Typed/handlers=1/bus)"},
@@ -128,6 +133,7 @@ func TestProgressShowsFailures(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	results, _ := readAll(t, output)
+	results.notes = []string{"a note"}
 	var out strings.Builder
 	missing := row{work: "missing", bench: "Missing", unit: "ns/op", atMost: 1}
 	if err := write(&out, results, []row{typed, throughput, memory, missing}, "go test"); err != nil {
@@ -135,7 +141,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"goos: linux, goarch: amd64, cpu: A Processor, ",
-		"\ngo test\n",
+		"\ngo test\na note\n",
 		"\n| work       | measured ",
 		"\n| typed      | 14.0 ns ",
 		"\nmet: 2, not met: 1, not measured: 1\n",
@@ -143,6 +149,27 @@ func TestTable(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	tests := map[string]struct {
+		loadavg string
+		want    int // lines
+	}{
+		"at rest":    {"0.21 0.40 0.35 1/84 3350\n", 1},
+		"at one":     {"1.00 0.40 0.35 1/84 3350\n", 1},
+		"busy":       {"1.01 0.40 0.35 1/84 3350\n", 2},
+		"unreadable": {"much\n", 0},
+		"no such":    {"", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			lines := parseLoad(test.loadavg).describe("before", busyBefore)
+			if len(lines) != test.want || test.want > 0 && !strings.Contains(lines[0], test.loadavg[:4]) {
+				t.Errorf("got %q, want %d lines", lines, test.want)
+			}
+		})
 	}
 }
 
@@ -160,22 +187,32 @@ func TestNothingToRead(t *testing.T) {
 
 // A row whose benchmark was renamed would say "not measured" for ever.
 func TestRowsNameBenchmarks(t *testing.T) {
-	files, err := filepath.Glob("../../*_test.go")
-	if err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat("../../benchmarks"); err != nil {
+		t.Skip("the library without its other modules: ", err)
 	}
 	var source strings.Builder
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	for _, pattern := range []string{"../../*_test.go", "../../benchmarks/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
 		}
-		source.Write(text)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Write(text)
+		}
 	}
+	seen := make(map[string]bool)
 	for _, row := range rows {
-		if (row.atMost > 0) == (row.atLeast > 0) {
+		if row.atMost > 0 && row.atLeast > 0 {
 			t.Errorf("%s: want one limit", row.work)
 		}
+		if seen[row.work] {
+			t.Errorf("%s: is there twice", row.work)
+		}
+		seen[row.work] = true
 		for _, bench := range []string{row.bench, row.beside} {
 			name, _, _ := strings.Cut(bench, "/")
 			if bench != "" && !regexp.MustCompile(`func Benchmark`+name+`\(`).MatchString(source.String()) {

@@ -23,8 +23,13 @@ import (
 func main() {
 	command := flag.String("command", "", "the command whose output is read, to print with the table")
 	flag.Parse()
+	before := readLoad()
+	for _, line := range before.describe("before", busyBefore) {
+		fmt.Fprintln(os.Stderr, line)
+	}
 	results, err := read(os.Stdin, os.Stderr)
 	if err == nil {
+		results.notes = append(before.describe("before", busyBefore), readLoad().describe("after", busyAfter)...)
 		err = write(os.Stdout, results, rows, *command)
 	}
 	if err != nil {
@@ -51,6 +56,9 @@ func write(to io.Writer, results *results, rows []row, command string) error {
 	if command != "" {
 		fmt.Fprintln(&out, command)
 	}
+	for _, note := range results.notes {
+		fmt.Fprintln(&out, note)
+	}
 	fmt.Fprint(&out, "Medians, with the least and the greatest in brackets.\n\n")
 	align(&out, table)
 	fmt.Fprintf(&out, "\nmet: %d, not met: %d, not measured: %d\n", count[met], count[notMet], count[notMeasured])
@@ -63,25 +71,33 @@ const (
 	met         = "met"
 	notMet      = "NOT met"
 	notMeasured = "not measured"
+	noLimit     = "no limit"
 )
 
 // line returns the cells of a row, and the verdict on it.
 func line(row row, m measurement) (cells []string, verdict string) {
-	unit, limit := " "+strings.TrimSuffix(row.figures(), "/op"), "≤ "+number(row.atMost)
-	if row.atLeast > 0 {
-		limit = "≥ " + number(row.atLeast)
-	}
-	if row.beside == "" {
-		limit += unit
-	} else {
-		limit += "×"
+	unit, limit := " "+strings.TrimSuffix(row.figures(), "/op"), ""
+	if row.hasLimit() {
+		limit = "≤ " + number(row.atMost)
+		if row.atLeast > 0 {
+			limit = "≥ " + number(row.atLeast)
+		}
+		if row.beside == "" {
+			limit += unit
+		} else {
+			limit += "×"
+		}
 	}
 	if m.missing != "" {
 		return []string{row.work, "", "", "", limit, "", notMeasured + " (" + m.missing + ")"}, notMeasured
 	}
 
-	verdict = notMet
-	if m.met(row) {
+	switch {
+	case !m.met(row):
+		verdict = notMet
+	case !row.hasLimit() && row.allocs == anyAllocs:
+		verdict = noLimit
+	default:
 		verdict = met
 	}
 	spread := fmt.Sprintf(" (%s to %s)", figure(m.ratios[0]), figure(m.ratios[len(m.ratios)-1]))
@@ -92,8 +108,8 @@ func line(row row, m measurement) (cells []string, verdict string) {
 		beside, ratio = figure(m.beside)+unit, figure(median(m.ratios))+"×"+spread
 	}
 	allocs := ""
-	if row.noAllocs {
-		allocs = number(m.allocs) + " of 0"
+	if row.allocs != anyAllocs {
+		allocs = number(m.allocs) + " of " + number(row.allocs.most())
 	}
 	return []string{row.work, measured, beside, ratio, limit, allocs, verdict}, verdict
 }

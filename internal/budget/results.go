@@ -16,6 +16,7 @@ import (
 type results struct {
 	figures map[metric][]float64
 	machine []string // what go test said about the machine
+	notes   []string // what else the reader is to know of the run
 }
 
 type metric struct{ bench, unit string }
@@ -121,7 +122,7 @@ func (r *results) measure(row row) measurement {
 		}
 	}
 	m.ratios = slices.Sorted(slices.Values(m.ratios))
-	if row.noAllocs {
+	if row.allocs != anyAllocs {
 		m.allocs = median(figures(row.bench, "allocs/op"))
 	}
 	return m
@@ -130,13 +131,16 @@ func (r *results) measure(row row) measurement {
 // met says whether a measurement is within the budget of its row.
 func (m measurement) met(row row) bool {
 	got := median(m.ratios)
-	if row.noAllocs && m.allocs > 0 {
+	switch {
+	case row.allocs != anyAllocs && m.allocs > row.allocs.most():
 		return false
-	}
-	if row.atLeast > 0 {
+	case row.atLeast > 0:
 		return got >= row.atLeast
+	case row.atMost > 0:
+		return got <= row.atMost
+	default:
+		return true
 	}
-	return got <= row.atMost
 }
 
 // median returns 0 for no figures.
