@@ -13,7 +13,7 @@ type Reader struct {
 }
 
 // longestRun bounds how many events are read and not let go of.
-const longestRun = 256
+const longestRun = 32
 
 // NewReader returns a reader of the cursor, which counts as one already.
 func (p *Cursor) NewReader() *Reader {
