@@ -164,7 +164,7 @@ func (b *Bus) compile(r *route, name string, bound binding, subscriptions []*Sub
 			}
 		}
 	}
-	p.places = b.placesOf(r, bound, subscriptions)
+	p.places = placesOf(r, subscriptions)
 	if len(p.places) > 0 && bound.delivery.mapPayload {
 		p.asMaps = payload.StructOf(bound.contract.payloadType())
 	}
@@ -186,7 +186,7 @@ func (b *Bus) compile(r *route, name string, bound binding, subscriptions []*Sub
 
 // placesOf returns where a publish leaves its event for queued subscriptions
 // and for what its route replays, in the order of locking.
-func (b *Bus) placesOf(r *route, bound binding, subscriptions []*Subscription) (places []placed) {
+func placesOf(r *route, subscriptions []*Subscription) (places []placed) {
 	replays := r != nil && r.delivery.replay > 0
 	typed, events := replays, replays
 	var takers []*Subscription

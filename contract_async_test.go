@@ -173,7 +173,7 @@ func TestContextsDoNotGrow(t *testing.T) {
 		failFast   = []events.TopicOption{events.WithConcurrency(2), events.WithFailFast()}
 		publish    = (*events.Topic[int]).Publish
 		async      = (*events.Topic[int]).PublishAsync
-		dispatched = func(t *events.Topic[int], ctx context.Context, bus *events.Bus, n int) error { //nolint:revive // as a method has it
+		dispatched = func(t *events.Topic[int], ctx context.Context, bus *events.Bus, n int) error {
 			return bus.Dispatch(ctx, events.Event{Name: t.Name(), Data: n})
 		}
 	)

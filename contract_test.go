@@ -1194,7 +1194,6 @@ func TestNothingIsHeld(t *testing.T) {
 			}
 			<-at
 			s.Unsubscribe()
-			s = nil
 			// What handlers are at has not been dropped.
 			require.LessOrEqual(t, c.left(3), int64(3), kind)
 			open()

@@ -523,5 +523,4 @@ func TestOrderBy(t *testing.T) {
 		require.Less(t, kept, int64(128<<10))
 		runtime.KeepAlive(bus)
 	})
-
 }

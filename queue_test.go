@@ -300,7 +300,7 @@ func TestQueuedMemory(t *testing.T) {
 		kept := retained(func() {
 			back := make(chan struct{})
 			for range 2 {
-				handle(t, bus, numbers, func(context.Context, [1024]byte) error { back <- struct{}{}; return nil }, events.WithQueue(1 << 30))
+				handle(t, bus, numbers, func(context.Context, [1024]byte) error { back <- struct{}{}; return nil }, events.WithQueue(1<<30))
 			}
 			for range 10_000 {
 				require.NoError(t, numbers.Publish(context.Background(), bus, [1024]byte{}))

@@ -58,7 +58,7 @@ func (s *slot[T]) serve(w *worker) {
 	if !s.single {
 		for s.next(w) {
 			s.held = false
-			s.handle(w, s.entry.Context, s.entry.Payload)
+			s.handle(s.entry.Context, w, s.entry.Payload)
 		}
 		return
 	}
@@ -76,12 +76,12 @@ func (s *slot[T]) serve(w *worker) {
 			if last {
 				s.ring = nil // what is dropped meanwhile is not to be held
 			}
-			s.handle(w, e.Context, e.Payload)
+			s.handle(e.Context, w, e.Payload)
 		}
 	}
 }
 
-func (s *slot[T]) handle(w *worker, publisher context.Context, payload T) {
+func (s *slot[T]) handle(publisher context.Context, w *worker, payload T) {
 	w.ctx = w.maker.For(publisher, w.reader.Event())
 	if s.Name != nil {
 		w.event = s.Name(payload)

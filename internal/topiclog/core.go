@@ -1,5 +1,7 @@
 package topiclog
 
+import "slices"
+
 // Core is the part of a log that does not depend on the type of its payloads.
 type Core struct {
 	Gate
@@ -78,8 +80,8 @@ func (c *Core) appended() {
 
 func (c *Core) attend() {
 	// From behind: whoever is woken last leaves the list.
-	for i := len(c.asleep) - 1; i >= 0; i-- {
-		c.wakeOne(c.asleep[i])
+	for _, p := range slices.Backward(c.asleep) {
+		c.wakeOne(p)
 	}
 	// What is no longer retained goes at once, or with many cursors soon.
 	if c.retain > 0 && c.head-c.cleared > c.retain+2*uint64(len(c.cursors)) {
@@ -239,8 +241,8 @@ func (c *Core) EndAll(drop bool) []Left {
 	c.Lock()
 	defer c.Unlock()
 	left := c.left()
-	for i := len(c.cursors) - 1; i >= 0; i-- {
-		c.cursors[i].end(drop)
+	for _, p := range slices.Backward(c.cursors) {
+		p.end(drop)
 	}
 	for i := len(c.leaving) - 1; drop && i >= 0; i-- {
 		c.leaving[i].end(true)
@@ -252,8 +254,8 @@ func (c *Core) EndAll(drop bool) []Left {
 
 // wakeForSeal is [place].wakeForSeal.
 func (c *Core) wakeForSeal() {
-	for i := len(c.asleep) - 1; i >= 0; i-- {
-		if p := c.asleep[i]; p.collecting {
+	for _, p := range slices.Backward(c.asleep) {
+		if p.collecting {
 			c.wakeOne(p)
 		}
 	}
