@@ -94,9 +94,7 @@ func (b *Bus) goAsync(t task, r *resolution) (done bool, err error) {
 // at once.
 func (b *Bus) runTask(ctx context.Context, t task) {
 	if t.parcel != nil {
-		var wait waiting
-		defer wait.leave()
-		if err := b.enqueueTask(ctx, t.parcel, &wait); err != nil {
+		if err := b.enqueueTask(ctx, t); err != nil {
 			b.report(ctx, err)
 			return
 		}
@@ -117,15 +115,25 @@ func (b *Bus) runTask(ctx context.Context, t task) {
 	}
 }
 
-// enqueueTask is enqueue with the plan of when the event was published.
-func (b *Bus) enqueueTask(ctx context.Context, c *parcel, wait *waiting) error {
-	for {
-		done, err := b.enqueue(ctx, c, true, wait)
-		if done || err != nil {
-			return err
+// enqueueTask is enqueue with the plan of when the event was published. If a
+// logger ends the goroutine, the task begins anew.
+func (b *Bus) enqueueTask(ctx context.Context, t task) error {
+	var wait waiting
+	returned := false
+	defer func() {
+		wait.leave()
+		if !returned {
+			b.async.Again(t)
 		}
-		if b.state.Load() == closed {
-			return errorAt("publish", c.plan.event, ErrClosed)
+	}()
+	for {
+		done, err := b.enqueue(ctx, t.parcel, true, &wait)
+		if !done && err == nil && b.state.Load() == closed {
+			err = errorAt("publish", t.event.Name, ErrClosed)
+		}
+		if done || err != nil {
+			returned = true
+			return err
 		}
 	}
 }

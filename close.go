@@ -229,7 +229,9 @@ func (b *Bus) empty() (all []*Subscription) {
 		}
 		b.patterns.tree = patternTree{}
 	})
-	clear(b.parts)
+	for p := range b.parts {
+		b.detach(p) // what is still at work then goes when it ends
+	}
 	return all
 }
 

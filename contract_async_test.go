@@ -608,6 +608,26 @@ func TestCloseDrains(t *testing.T) {
 		})
 	})
 
+	t.Run("and counts handlers that heed their context at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for range 20 {
+				bus := newBus(t, new(failures).option())
+				number, asynchronous := events.NewTopic[int]("number"), events.NewTopic[int]("asynchronous")
+				heed := func(ctx context.Context, _ int) error { <-ctx.Done(); return nil }
+				handle(t, bus, asynchronous, heed)
+				for range 10 {
+					handle(t, bus, number, heed, events.WithQueue(1))
+					handle(t, bus, number, heed, events.WithQueue(3), events.WithLanes(2))
+					handle(t, bus, number, heed, events.WithQueue(3), events.WithLanes(2), byRemainder(2))
+					require.NoError(t, asynchronous.PublishAsync(context.Background(), bus, 1))
+				}
+				publish(t, bus, number, 1)
+				synctest.Wait()
+				require.ErrorContains(t, closeWithin(context.Background(), bus, time.Minute), "bus closed with 40 events left")
+			}
+		})
+	})
+
 	t.Run("the deadline may be the context's own cause", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus := events.New(new(failures).option())
@@ -1187,24 +1207,24 @@ func TestCloseDrainsFromHandlers(t *testing.T) {
 					var last context.Context
 					subscribe(t, bus, "busy", func(context.Context, events.Event) error { <-release; return nil })
 					subscribe(t, bus, "note", func(context.Context, events.Event) error { noted.Add(1); return nil })
-					var once sync.Once
+					sent, allSent := barrier(t)
 					w.listen(t, bus, func(ctx context.Context, n int) error {
 						if n == closes {
-							once.Do(func() {
-								begun := time.Now()
-								result = bus.Close(from(ctx))
-								took = time.Since(begun)
-								refused = bus.Dispatch(context.Background(), named("note"))
-								nested = bus.Dispatch(ctx, named("note"))
-							})
+							<-sent
+							last = ctx
+							begun := time.Now()
+							result = bus.Close(from(ctx))
+							took = time.Since(begun)
+							refused = bus.Dispatch(context.Background(), named("note"))
+							nested = bus.Dispatch(ctx, named("note"))
 						}
 						handled.Add(1)
-						last = ctx
 						return nil
 					})
 					bus.DispatchAsync(t.Context(), named("busy"))
 					require.NoError(t, w.send(t.Context(), bus, closes))
 					require.NoError(t, w.send(t.Context(), bus, stays))
+					allSent()
 					synctest.Wait()
 					require.ErrorIs(t, result, events.ErrDeadlock)
 					require.Zero(t, took, "at once")

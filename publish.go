@@ -175,6 +175,7 @@ func (b *Bus) enqueue(ctx context.Context, c *parcel, admitted bool, wait *waiti
 			wait.leave()
 			return false, nil
 		case full.Rejects:
+			wait.leave() // before anybody is told
 			return false, &QueueError{Operation: "publish", Event: c.plan.event, Handler: full.Owner.(*Subscription).Name(), Err: ErrFull}
 		}
 		switch outcome, err := b.await(ctx, c, at, admitted, wait); {

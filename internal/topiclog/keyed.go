@@ -43,7 +43,8 @@ func (k *Keyed[T]) Offer(ctx context.Context, payload T, key string) bool {
 // is room.
 func (k *Keyed[T]) Append(ctx context.Context, payload T, key string) {
 	if !k.over {
-		k.payloads[k.enter(key)] = Entry[T]{Context: ctx, Payload: payload}
+		cell := k.enter(key) // which may replace payloads
+		k.payloads[cell] = Entry[T]{Context: ctx, Payload: payload}
 	}
 }
 

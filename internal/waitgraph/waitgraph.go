@@ -56,11 +56,13 @@ var (
 	waits   []*Wait
 )
 
-// Join makes the calling goroutine a member of g, until Leave.
+// Join makes the calling goroutine, or the one that it stands for, a member of g,
+// until Leave.
 func Join(g *Group) *Member {
-	m := &Member{group: g, goroutine: goid.Current()}
+	self := goid.Current()
 	mu.Lock()
 	defer mu.Unlock()
+	m := &Member{group: g, goroutine: standsFor(self)}
 	g.members = append(g.members, m)
 	members[m.goroutine] = append(members[m.goroutine], m)
 	return m
