@@ -12,7 +12,8 @@ import (
 
 // nobodyHears reports whether a publish of name does nothing at all.
 func (b *Bus) nobodyHears(name string) bool {
-	return b.patterns.count.Load() == 0 && b.options.unhandled == nil && b.state.Load() == open && b.routes.Get(name) == nil
+	// In this order: a bus that is closed has been emptied after its state was set.
+	return b.patterns.count.Load() == 0 && b.options.unhandled == nil && b.routes.Get(name) == nil && b.state.Load() == open
 }
 
 // resolution is what a publish of a name comes to.
@@ -39,7 +40,8 @@ func (b *Bus) resolve(ctx context.Context, name string, topic binding, r *resolu
 	if h == nil {
 		h = b.begin()
 	}
-	switch b.state.Load() {
+	state := b.state.Load()
+	switch state {
 	case open:
 	case draining:
 		if r.at != nil {
@@ -64,6 +66,10 @@ func (b *Bus) resolve(ctx context.Context, name string, topic binding, r *resolu
 	}
 	if r.route == nil && err == nil {
 		r.plan = b.compileByPatterns(h, name, topic)
+	}
+	if r.at == nil && err == nil && b.state.Load() != state {
+		// Closed meanwhile: what was found may be what is left of an emptied bus.
+		return b.resolve(ctx, name, topic, r)
 	}
 	if r.plan != nil && len(r.plan.inline)+len(r.plan.places) == 0 {
 		r.plan = nil
