@@ -177,13 +177,13 @@ func (b *Bus) end(h *home, c *closing) {
 	b.mu.Lock()
 	b.state.Store(closed)
 	b.mu.Unlock()
-	if cause != nil {
-		h.life.End(cause)
-	}
 	var left []topiclog.Left
 	parts := b.allParts()
 	for _, p := range parts {
 		left = append(left, p.EndAll(cause != nil)...)
+	}
+	if cause != nil {
+		h.life.End(cause) // of those that are counted
 	}
 	h.life.End(ErrClosed)
 	if cause != nil {
@@ -208,6 +208,9 @@ func (b *Bus) end(h *home, c *closing) {
 	alone := c.alone
 	b.mu.Unlock()
 	if alone && c.err != nil {
+		// Close waits for the error handler, which may call Close, or end this goroutine.
+		member := waitgraph.Join(&b.async.Group)
+		defer member.Leave()
 		b.report(context.Background(), c.err)
 	}
 }

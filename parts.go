@@ -116,7 +116,9 @@ func (b *Bus) settle(ctx context.Context) error {
 // groups returns the goroutines that run handlers of the bus.
 func (b *Bus) groups() []*waitgraph.Group {
 	groups := []*waitgraph.Group{&b.async.Group}
-	for _, p := range b.allParts() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.parts {
 		for _, l := range p.Left() {
 			if s, ok := l.Owner.(*Subscription); ok {
 				groups = append(groups, s.queue.Group())

@@ -168,3 +168,11 @@ func (g *Gate) serve() {
 		g.line = nil
 	}
 }
+
+// IsOver reports whether w, which has waited in the line of the gate, has been
+// let in, called or sent away.
+func (g *Gate) IsOver(w *Waiter) bool {
+	g.Lock()
+	defer g.Unlock()
+	return !w.inLine || w.called
+}

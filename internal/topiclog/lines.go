@@ -189,6 +189,10 @@ func (l *Lines) Awake() int {
 func (l *Lines) End(drop bool) (gone bool) {
 	l.Lock()
 	defer l.Unlock()
+	return l.end(drop)
+}
+
+func (l *Lines) end(drop bool) (gone bool) {
 	l.over = true
 	for drop && l.events.first != nil {
 		l.counts.discarded++
@@ -204,8 +208,13 @@ func (l *Lines) End(drop bool) (gone bool) {
 // EndAll is [Core.EndAll], of one queue.
 func (l *Lines) EndAll(drop bool) []Left {
 	l.Shut()
-	left := l.Left()
-	l.End(drop)
+	l.Lock()
+	defer l.Unlock()
+	var left []Left
+	if each := l.left(); each.Queued+each.AtWork > 0 {
+		left = []Left{each}
+	}
+	l.end(drop)
 	return left
 }
 

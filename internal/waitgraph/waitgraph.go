@@ -46,6 +46,7 @@ type Wait struct {
 	goroutine uint64
 	room      *Group          // for room in this one, or else
 	end       func() []*Group // for the end of these
+	over      func() bool     // with room
 	hopeless  bool
 }
 
@@ -117,7 +118,10 @@ func StandFor(caller uint64) (over func()) {
 
 // ForRoom notes that the calling goroutine waits for room in g, until Over. It
 // returns nil if that keeps nobody else waiting.
-func ForRoom(g *Group) *Wait { return begin(&Wait{room: g}) }
+//
+// over reports whether the goroutine has got its place and is yet to run, which
+// must be no part of a cycle.
+func ForRoom(g *Group, over func() bool) *Wait { return begin(&Wait{room: g, over: over}) }
 
 // ForEnd notes that the calling goroutine waits for all members of some groups
 // to fall idle or to end, until Over. It returns nil if that keeps nobody else
@@ -175,6 +179,9 @@ func (w *Wait) Hopeless() bool {
 
 func (w *Wait) hasWayOut(stuck map[uint64]bool) bool {
 	if w.room != nil {
+		if w.over() {
+			return true
+		}
 		// In this order: a member that is stuck has begun to wait before.
 		atWork := w.room.AtWork()
 		return atWork > w.room.stuckMembers(stuck) || w.room.HasRoom()
