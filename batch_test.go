@@ -136,6 +136,138 @@ func TestSubscribeBatch(t *testing.T) {
 		})
 	})
 
+	t.Run("the queue before it", func(t *testing.T) {
+		for overflow, lost := range map[events.Overflow]bool{events.Block: false, events.Reject: false, events.DropOldest: true} {
+			synctest.Test(t, func(t *testing.T) {
+				var reported failures
+				bus := newBus(t, reported.option())
+				topic := events.NewTopic[int]("number")
+				b := newBatches()
+				gate, open := barrier(t)
+				s := subscribeBatch(t, bus, topic, func(ctx context.Context, numbers []int) error {
+					<-gate
+					return b.handle(ctx, numbers)
+				}, events.WithBatch(2, time.Hour), events.WithQueue(3), events.WithOverflow(overflow))
+				publish(t, bus, topic, 0, 1)
+				synctest.Wait()
+				publish(t, bus, topic, 2, 3, 4)
+				ctx, cancel := context.WithTimeout(context.Background(), seconds)
+				defer cancel()
+				err := topic.Publish(ctx, bus, 5)
+				switch overflow {
+				case events.Block:
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+				case events.Reject:
+					require.ErrorIs(t, err, events.ErrFull)
+				case events.DropOldest:
+					require.NoError(t, err)
+				}
+				open()
+				mustClose(t, bus)
+				all, _ := b.take()
+				if lost {
+					require.Equal(t, [][]int{{0, 1}, {3, 4}, {5}}, all)
+					require.EqualValues(t, 1, s.Stats().Dropped)
+					require.Len(t, reported.take(), 1)
+				} else {
+					require.Equal(t, [][]int{{0, 1}, {2, 3}, {4}}, all)
+				}
+			})
+		}
+	})
+
+	t.Run("a batch of one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t)
+			topic := events.NewTopic[int]("number")
+			b := newBatches()
+			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(1, time.Hour))
+			for n := range 5 {
+				publish(t, bus, topic, n)
+				synctest.Wait()
+				all, _ := b.take()
+				require.Equal(t, [][]int{{n}}, all)
+			}
+		})
+	})
+
+	t.Run("a batch longer than the queue", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t)
+			topic := events.NewTopic[int]("number")
+			b := newBatches()
+			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(10, time.Hour), events.WithQueue(1))
+			publish(t, bus, topic, count(20)...)
+			synctest.Wait()
+			all, _ := b.take()
+			require.Equal(t, [][]int{between(0, 9), between(10, 19)}, all)
+		})
+	})
+
+	t.Run("a batch at its time and an event at the same moment", func(t *testing.T) {
+		// Whichever comes first, nothing is lost, doubled or late.
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t)
+			topic := events.NewTopic[int]("number")
+			b := newBatches()
+			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(3, seconds))
+			for n := range 200 {
+				publish(t, bus, topic, n)
+				time.Sleep(seconds / 2 * time.Duration(1+n%3))
+			}
+			time.Sleep(time.Minute)
+			all, _ := b.take()
+			require.Equal(t, count(200), slices.Concat(all...))
+		})
+	})
+
+	t.Run("defaults", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t)
+			topic := events.NewTopic[int]("number")
+			b := newBatches()
+			subscribeBatch(t, bus, topic, b.handle)
+			publish(t, bus, topic, count(101)...)
+			time.Sleep(time.Minute)
+			all, when := b.take()
+			require.Equal(t, [][]int{between(0, 99), {100}}, all)
+			require.Equal(t, []time.Duration{0, seconds}, when)
+		})
+	})
+
+	t.Run("goes out at its time under a steady flow", func(t *testing.T) {
+		// The queue is never empty: each report of lost events brings about the
+		// next ones, and takes a while.
+		synctest.Test(t, func(t *testing.T) {
+			const wait, step = 5 * time.Millisecond, time.Millisecond
+			topic := events.NewTopic[int]("number")
+			var bus *events.Bus
+			flows := 200
+			bus = newBus(t, events.WithErrorHandler(func(context.Context, error) {
+				if flows--; flows > 0 {
+					time.Sleep(step)
+					publish(t, bus, topic, 1, 2)
+				}
+			}))
+			b := newBatches()
+			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(1<<30, wait), events.WithQueue(1), events.WithOverflow(events.DropOldest))
+			publish(t, bus, topic, 1, 2)
+			time.Sleep(time.Second)
+			_, when := b.take()
+			require.GreaterOrEqual(t, len(when), 20)
+			last := time.Duration(0)
+			for _, at := range when {
+				require.LessOrEqual(t, at-last, wait+2*step)
+				last = at
+			}
+			require.Less(t, flows, 1)
+		})
+	})
+}
+
+// TestBatchEnds is about batches that the end of a subscription, or of the bus,
+// finds.
+func TestBatchEnds(t *testing.T) {
 	t.Run("goes out on Drain", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus := newBus(t)
@@ -266,11 +398,31 @@ func TestSubscribeBatch(t *testing.T) {
 		})
 	})
 
+	t.Run("no timer and no goroutine is left", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t)
+			topic := events.NewTopic[int]("number")
+			for i := range 10 {
+				subscribeBatch(t, bus, topic, newBatches().handle, events.WithBatch(3, time.Hour), events.WithName(strconv.Itoa(i)))
+			}
+			publish(t, bus, topic, count(4)...)
+			begun := time.Now()
+			mustClose(t, bus)
+			require.Zero(t, time.Since(begun))
+		})
+	})
+}
+
+// TestBatchHandlers is about what handlers of batches get, and fail with.
+func TestBatchHandlers(t *testing.T) {
+	const seconds = time.Second
+
 	for how, fail := range map[string]func() error{
 		"fails":  func() error { return errBoom },
 		"panics": func() error { panic(errBoom) },
 		"exits":  func() error { runtime.Goexit(); return nil },
 	} {
+
 		t.Run("a handler that "+how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var reported failures
@@ -381,105 +533,6 @@ func TestSubscribeBatch(t *testing.T) {
 		require.Nil(t, value)
 	})
 
-	t.Run("the queue before it", func(t *testing.T) {
-		for overflow, lost := range map[events.Overflow]bool{events.Block: false, events.Reject: false, events.DropOldest: true} {
-			synctest.Test(t, func(t *testing.T) {
-				var reported failures
-				bus := newBus(t, reported.option())
-				topic := events.NewTopic[int]("number")
-				b := newBatches()
-				gate, open := barrier(t)
-				s := subscribeBatch(t, bus, topic, func(ctx context.Context, numbers []int) error {
-					<-gate
-					return b.handle(ctx, numbers)
-				}, events.WithBatch(2, time.Hour), events.WithQueue(3), events.WithOverflow(overflow))
-				publish(t, bus, topic, 0, 1)
-				synctest.Wait()
-				publish(t, bus, topic, 2, 3, 4)
-				ctx, cancel := context.WithTimeout(context.Background(), seconds)
-				defer cancel()
-				err := topic.Publish(ctx, bus, 5)
-				switch overflow {
-				case events.Block:
-					require.ErrorIs(t, err, context.DeadlineExceeded)
-				case events.Reject:
-					require.ErrorIs(t, err, events.ErrFull)
-				case events.DropOldest:
-					require.NoError(t, err)
-				}
-				open()
-				mustClose(t, bus)
-				all, _ := b.take()
-				if lost {
-					require.Equal(t, [][]int{{0, 1}, {3, 4}, {5}}, all)
-					require.EqualValues(t, 1, s.Stats().Dropped)
-					require.Len(t, reported.take(), 1)
-				} else {
-					require.Equal(t, [][]int{{0, 1}, {2, 3}, {4}}, all)
-				}
-			})
-		}
-	})
-
-	t.Run("a batch of one", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus := newBus(t)
-			topic := events.NewTopic[int]("number")
-			b := newBatches()
-			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(1, time.Hour))
-			for n := range 5 {
-				publish(t, bus, topic, n)
-				synctest.Wait()
-				all, _ := b.take()
-				require.Equal(t, [][]int{{n}}, all)
-			}
-		})
-	})
-
-	t.Run("a batch longer than the queue", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus := newBus(t)
-			topic := events.NewTopic[int]("number")
-			b := newBatches()
-			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(10, time.Hour), events.WithQueue(1))
-			publish(t, bus, topic, count(20)...)
-			synctest.Wait()
-			all, _ := b.take()
-			require.Equal(t, [][]int{between(0, 9), between(10, 19)}, all)
-		})
-	})
-
-	t.Run("a batch at its time and an event at the same moment", func(t *testing.T) {
-		// Whichever comes first, nothing is lost, doubled or late.
-		synctest.Test(t, func(t *testing.T) {
-			bus := newBus(t)
-			topic := events.NewTopic[int]("number")
-			b := newBatches()
-			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(3, seconds))
-			for n := range 200 {
-				publish(t, bus, topic, n)
-				time.Sleep(seconds / 2 * time.Duration(1+n%3))
-			}
-			time.Sleep(time.Minute)
-			all, _ := b.take()
-			require.Equal(t, count(200), slices.Concat(all...))
-		})
-	})
-
-	t.Run("defaults", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus := newBus(t)
-			topic := events.NewTopic[int]("number")
-			b := newBatches()
-			subscribeBatch(t, bus, topic, b.handle)
-			publish(t, bus, topic, count(101)...)
-			time.Sleep(time.Minute)
-			all, when := b.take()
-			require.Equal(t, [][]int{between(0, 99), {100}}, all)
-			require.Equal(t, []time.Duration{0, seconds}, when)
-		})
-	})
-
 	t.Run("untyped publishes", func(t *testing.T) {
 		bus := newBus(t)
 		topic := events.NewTopic[account]("account.created")
@@ -497,20 +550,6 @@ func TestSubscribeBatch(t *testing.T) {
 		mustClose(t, bus)
 		require.Equal(t, []account{ada, {ID: 2}}, got)
 		require.EqualValues(t, 2, s.Stats().Delivered)
-	})
-
-	t.Run("no timer and no goroutine is left", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus := newBus(t)
-			topic := events.NewTopic[int]("number")
-			for i := range 10 {
-				subscribeBatch(t, bus, topic, newBatches().handle, events.WithBatch(3, time.Hour), events.WithName(strconv.Itoa(i)))
-			}
-			publish(t, bus, topic, count(4)...)
-			begun := time.Now()
-			mustClose(t, bus)
-			require.Zero(t, time.Since(begun))
-		})
 	})
 
 	t.Run("without a handler", func(t *testing.T) {

@@ -144,197 +144,6 @@ func TestAll(t *testing.T) {
 		})
 	})
 
-	t.Run("Close ends it after what is queued", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			slow := newTurnstile(t)
-			seq := topic.All(context.Background(), bus)
-			publish(t, bus, topic, count(5)...)
-			ended := inBackground(func() error {
-				for _, n := range seq {
-					_ = slow.handle(context.Background(), n)
-				}
-				return nil
-			})
-			_, _ = ended()
-			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
-			done, _ := closed()
-			require.False(t, done, "Close waits for the loop's body")
-			require.ErrorIs(t, topic.Publish(context.Background(), bus, 5), events.ErrClosed)
-			slow.open()
-			done, err := closed()
-			require.True(t, done)
-			require.NoError(t, err)
-			done, _ = ended()
-			require.True(t, done)
-			require.Equal(t, count(5), slow.take())
-		})
-	})
-
-	t.Run("Close before the loop begins", func(t *testing.T) {
-		// The goroutine that is about to range may be late: what was accepted
-		// is its all the same.
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			seq := topic.All(context.Background(), bus)
-			publish(t, bus, topic, count(3)...)
-			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
-			_, _ = closed()
-			l, ended := rangeOver(seq)
-			require.True(t, ended())
-			require.Equal(t, count(3), l.take(), "accepted and never handled")
-			done, err := closed()
-			require.True(t, done)
-			require.NoError(t, err)
-		})
-	})
-
-	t.Run("Close with a loop that never begins", func(t *testing.T) {
-		// Either Close hands on what is queued or it says what was left.
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			seq := topic.All(context.Background(), bus)
-			publish(t, bus, topic, count(3)...)
-			err := closeWithin(context.Background(), bus, time.Minute)
-			if err == nil {
-				l, ended := rangeOver(seq)
-				require.True(t, ended())
-				require.Equal(t, count(3), l.take(), "Close returned nil")
-			} else {
-				require.ErrorContains(t, err, "3 events left")
-			}
-		})
-	})
-
-	for how, end := range map[string]func(bus *events.Bus, cancel func()){
-		"the end of its ctx": func(_ *events.Bus, cancel func()) { cancel() },
-		"Unsubscribe": func(bus *events.Bus, _ func()) {
-			for topic := range bus.Topics() {
-				topic.Subscriptions[0].Unsubscribe()
-			}
-		},
-	} {
-		t.Run("Close waits no longer for a loop that never begins after "+how, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t), number()
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				seq := topic.All(ctx, bus)
-				publish(t, bus, topic, count(3)...)
-				var took time.Duration
-				closed := inBackground(func() error {
-					defer func(begun time.Time) { took = time.Since(begun) }(time.Now())
-					return closeWithin(context.Background(), bus, time.Minute)
-				})
-				done, _ := closed()
-				require.False(t, done)
-				end(bus, cancel)
-				time.Sleep(time.Hour)
-				done, err := closed()
-				require.True(t, done)
-				require.NoError(t, err)
-				require.Zero(t, took, "nothing is left to wait for")
-				for range seq {
-					t.Error("got an event")
-				}
-			})
-		})
-	}
-
-	t.Run("Close of an idle one that never begins", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			seq := topic.All(context.Background(), bus)
-			mustClose(t, bus)
-			for range seq {
-				t.Error("got an event")
-			}
-		})
-	})
-
-	for name, with := range map[string]func(ctx context.Context) context.Context{
-		"its context": func(ctx context.Context) context.Context { return ctx },
-		"Background":  func(context.Context) context.Context { return context.Background() },
-	} {
-		t.Run("Close by the loop's body, "+name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bus, topic := newBus(t), number()
-				seq := topic.All(context.Background(), bus)
-				publish(t, bus, topic, count(3)...)
-				var got []int
-				var errs []error
-				begun := time.Now()
-				for ctx, n := range seq {
-					got = append(got, n)
-					if n == 0 {
-						errs = append(errs, closeWithin(with(ctx), bus, time.Minute))
-					}
-				}
-				require.Zero(t, time.Since(begun))
-				require.Len(t, errs, 1)
-				require.ErrorIs(t, errs[0], events.ErrDeadlock)
-				require.Equal(t, count(3), got, "the loop gets what is queued, and ends by itself")
-				mustClose(t, bus)
-			})
-		})
-	}
-
-	t.Run("Close of another bus by the loop's body waits", func(t *testing.T) {
-		// The loop is nothing to that bus.
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic, other := newBus(t), number(), newBus(t)
-			slow := newTurnstile(t)
-			handle(t, other, topic, slow.handle, events.WithQueue(1))
-			publish(t, other, topic, 1)
-			synctest.Wait()
-			seq := topic.All(context.Background(), bus)
-			publish(t, bus, topic, 0)
-			closed := inBackground(func() error {
-				for range seq {
-					return closeWithin(context.Background(), other, time.Hour)
-				}
-				return errOther
-			})
-			done, _ := closed()
-			require.False(t, done)
-			slow.open()
-			done, err := closed()
-			require.True(t, done)
-			require.NoError(t, err)
-		})
-	})
-
-	t.Run("Drain of one that never begins", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			seq := topic.All(context.Background(), bus, events.WithName("loop"))
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			require.NoError(t, subscriptionNamed(t, bus, "loop").Drain(ctx), "nothing is queued, so there is nothing to wait for")
-			for range seq {
-				t.Error("got an event")
-			}
-		})
-	})
-
-	t.Run("Drain of one that begins late", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic := newBus(t), number()
-			seq := topic.All(context.Background(), bus, events.WithName("loop"))
-			s := subscriptionNamed(t, bus, "loop")
-			publish(t, bus, topic, 1)
-			drained := inBackground(func() error { return s.Drain(context.Background()) })
-			done, _ := drained()
-			require.False(t, done, "an event is left for it")
-			l, ended := rangeOver(seq)
-			require.True(t, ended())
-			require.Equal(t, []int{1}, l.take())
-			done, err := drained()
-			require.True(t, done)
-			require.NoError(t, err)
-		})
-	})
-
 	t.Run("single use", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			bus, topic := newBus(t), number()
@@ -429,35 +238,6 @@ func TestAll(t *testing.T) {
 		})
 	})
 
-	t.Run("publishes of the body are accepted while the bus closes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			bus, topic, next := newBus(t), number(), events.NewTopic[int]("next")
-			var l ledger
-			handle(t, bus, next, l.handle, events.WithQueue(1))
-			gate, open := barrier(t)
-			seq := topic.All(context.Background(), bus)
-			publish(t, bus, topic, count(3)...)
-			ended := inBackground(func() error {
-				var errs []error
-				for ctx, n := range seq {
-					<-gate
-					errs = append(errs, next.Publish(ctx, bus, n))
-				}
-				return errors.Join(errs...)
-			})
-			_, _ = ended()
-			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Minute) })
-			_, _ = closed()
-			open()
-			_, err := closed()
-			require.NoError(t, err)
-			done, err := ended()
-			require.True(t, done)
-			require.NoError(t, err)
-			require.Equal(t, count(3), l.take())
-		})
-	})
-
 	t.Run("what does not fit is reported, and the iterator empty", func(t *testing.T) {
 		var reported failures
 		bus, topic := newBus(t, reported.option()), number()
@@ -521,6 +301,234 @@ func TestAll(t *testing.T) {
 		})
 		require.Less(t, kept, int64(128<<10))
 		runtime.KeepAlive(bus)
+	})
+}
+
+// TestAllEnds is about loops that the end of the bus, or of their subscription,
+// finds, and that bring it about.
+func TestAllEnds(t *testing.T) {
+	number := func() *events.Topic[int] { return events.NewTopic[int]("number") }
+
+	t.Run("Close ends it after what is queued", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			slow := newTurnstile(t)
+			seq := topic.All(context.Background(), bus)
+			publish(t, bus, topic, count(5)...)
+			ended := inBackground(func() error {
+				for _, n := range seq {
+					_ = slow.handle(context.Background(), n)
+				}
+				return nil
+			})
+			_, _ = ended()
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			done, _ := closed()
+			require.False(t, done, "Close waits for the loop's body")
+			require.ErrorIs(t, topic.Publish(context.Background(), bus, 5), events.ErrClosed)
+			slow.open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+			done, _ = ended()
+			require.True(t, done)
+			require.Equal(t, count(5), slow.take())
+		})
+	})
+
+	t.Run("Close before the loop begins", func(t *testing.T) {
+		// The goroutine that is about to range may be late: what was accepted
+		// is its all the same.
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus)
+			publish(t, bus, topic, count(3)...)
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Hour) })
+			_, _ = closed()
+			l, ended := rangeOver(seq)
+			require.True(t, ended())
+			require.Equal(t, count(3), l.take(), "accepted and never handled")
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("Close with a loop that never begins", func(t *testing.T) {
+		// Either Close hands on what is queued or it says what was left.
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus)
+			publish(t, bus, topic, count(3)...)
+			err := closeWithin(context.Background(), bus, time.Minute)
+			if err == nil {
+				l, ended := rangeOver(seq)
+				require.True(t, ended())
+				require.Equal(t, count(3), l.take(), "Close returned nil")
+			} else {
+				require.ErrorContains(t, err, "3 events left")
+			}
+		})
+	})
+
+	for how, end := range map[string]func(bus *events.Bus, cancel func()){
+		"the end of its ctx": func(_ *events.Bus, cancel func()) { cancel() },
+		"Unsubscribe": func(bus *events.Bus, _ func()) {
+			for topic := range bus.Topics() {
+				topic.Subscriptions[0].Unsubscribe()
+			}
+		},
+	} {
+
+		t.Run("Close waits no longer for a loop that never begins after "+how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus, topic := newBus(t), number()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				seq := topic.All(ctx, bus)
+				publish(t, bus, topic, count(3)...)
+				var took time.Duration
+				closed := inBackground(func() error {
+					defer func(begun time.Time) { took = time.Since(begun) }(time.Now())
+					return closeWithin(context.Background(), bus, time.Minute)
+				})
+				done, _ := closed()
+				require.False(t, done)
+				end(bus, cancel)
+				time.Sleep(time.Hour)
+				done, err := closed()
+				require.True(t, done)
+				require.NoError(t, err)
+				require.Zero(t, took, "nothing is left to wait for")
+				for range seq {
+					t.Error("got an event")
+				}
+			})
+		})
+	}
+
+	t.Run("Close of an idle one that never begins", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus)
+			mustClose(t, bus)
+			for range seq {
+				t.Error("got an event")
+			}
+		})
+	})
+
+	for name, with := range map[string]func(ctx context.Context) context.Context{
+		"its context": func(ctx context.Context) context.Context { return ctx },
+		"Background":  func(context.Context) context.Context { return context.Background() },
+	} {
+
+		t.Run("Close by the loop's body, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bus, topic := newBus(t), number()
+				seq := topic.All(context.Background(), bus)
+				publish(t, bus, topic, count(3)...)
+				var got []int
+				var errs []error
+				begun := time.Now()
+				for ctx, n := range seq {
+					got = append(got, n)
+					if n == 0 {
+						errs = append(errs, closeWithin(with(ctx), bus, time.Minute))
+					}
+				}
+				require.Zero(t, time.Since(begun))
+				require.Len(t, errs, 1)
+				require.ErrorIs(t, errs[0], events.ErrDeadlock)
+				require.Equal(t, count(3), got, "the loop gets what is queued, and ends by itself")
+				mustClose(t, bus)
+			})
+		})
+	}
+
+	t.Run("Close of another bus by the loop's body waits", func(t *testing.T) {
+		// The loop is nothing to that bus.
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic, other := newBus(t), number(), newBus(t)
+			slow := newTurnstile(t)
+			handle(t, other, topic, slow.handle, events.WithQueue(1))
+			publish(t, other, topic, 1)
+			synctest.Wait()
+			seq := topic.All(context.Background(), bus)
+			publish(t, bus, topic, 0)
+			closed := inBackground(func() error {
+				for range seq {
+					return closeWithin(context.Background(), other, time.Hour)
+				}
+				return errOther
+			})
+			done, _ := closed()
+			require.False(t, done)
+			slow.open()
+			done, err := closed()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("Drain of one that never begins", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus, events.WithName("loop"))
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			require.NoError(t, subscriptionNamed(t, bus, "loop").Drain(ctx), "nothing is queued, so there is nothing to wait for")
+			for range seq {
+				t.Error("got an event")
+			}
+		})
+	})
+
+	t.Run("Drain of one that begins late", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic := newBus(t), number()
+			seq := topic.All(context.Background(), bus, events.WithName("loop"))
+			s := subscriptionNamed(t, bus, "loop")
+			publish(t, bus, topic, 1)
+			drained := inBackground(func() error { return s.Drain(context.Background()) })
+			done, _ := drained()
+			require.False(t, done, "an event is left for it")
+			l, ended := rangeOver(seq)
+			require.True(t, ended())
+			require.Equal(t, []int{1}, l.take())
+			done, err := drained()
+			require.True(t, done)
+			require.NoError(t, err)
+		})
+	})
+
+	t.Run("publishes of the body are accepted while the bus closes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			bus, topic, next := newBus(t), number(), events.NewTopic[int]("next")
+			var l ledger
+			handle(t, bus, next, l.handle, events.WithQueue(1))
+			gate, open := barrier(t)
+			seq := topic.All(context.Background(), bus)
+			publish(t, bus, topic, count(3)...)
+			ended := inBackground(func() error {
+				var errs []error
+				for ctx, n := range seq {
+					<-gate
+					errs = append(errs, next.Publish(ctx, bus, n))
+				}
+				return errors.Join(errs...)
+			})
+			_, _ = ended()
+			closed := inBackground(func() error { return closeWithin(context.Background(), bus, time.Minute) })
+			_, _ = closed()
+			open()
+			_, err := closed()
+			require.NoError(t, err)
+			done, err := ended()
+			require.True(t, done)
+			require.NoError(t, err)
+			require.Equal(t, count(3), l.take())
+		})
 	})
 }
 

@@ -286,6 +286,48 @@ func TestOrderBy(t *testing.T) {
 		}
 	}
 
+	t.Run("a handler that exits leaves its key to the next event", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var reported failures
+			bus := newBus(t, reported.option())
+			topic := events.NewTopic[int]("number")
+			var l ledger
+			gate, open := barrier(t)
+			handle(t, bus, topic, func(_ context.Context, n int) error {
+				<-gate
+				l.add(n)
+				if n%2 == 0 {
+					runtime.Goexit()
+				}
+				panic(n)
+			}, events.WithQueue(20), events.WithLanes(3), byRemainder(1))
+			publish(t, bus, topic, count(10)...)
+			synctest.Wait()
+			open()
+			mustClose(t, bus)
+			require.Equal(t, count(10), l.take())
+			require.Len(t, reported.take(), 10)
+		})
+	})
+
+	t.Run("many keys that come once leave nothing", func(t *testing.T) {
+		bus := newBus(t)
+		topic := events.NewTopic[int]("number")
+		kept := retained(func() {
+			var done sync.WaitGroup
+			done.Add(20_000)
+			handle(t, bus, topic, func(context.Context, int) error { done.Done(); return nil },
+				events.WithQueue(64), events.WithLanes(3), events.WithOrderBy(strconv.Itoa))
+			publish(t, bus, topic, count(20_000)...)
+			done.Wait()
+		})
+		require.Less(t, kept, int64(128<<10))
+		runtime.KeepAlive(bus)
+	})
+}
+
+// TestKeyFunctions is about the functions of WithOrderBy, which are the user's.
+func TestKeyFunctions(t *testing.T) {
 	t.Run("the key of another type", func(t *testing.T) {
 		bus := newBus(t)
 		topic := events.NewTopic[int]("number")
@@ -311,6 +353,7 @@ func TestOrderBy(t *testing.T) {
 			return bus.Dispatch(context.Background(), events.Event{Name: topic.Name(), Data: n})
 		},
 	}
+
 	for how, send := range publishes {
 		for _, untyped := range []bool{false, true} {
 			keyed := func(t *testing.T, bus *events.Bus, topic *events.Topic[int], l *ledger, key func(n int) string) *events.Subscription {
@@ -483,44 +526,5 @@ func TestOrderBy(t *testing.T) {
 			mustClose(t, bus)
 			require.Equal(t, count(10), l.take())
 		})
-	})
-
-	t.Run("a handler that exits leaves its key to the next event", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var reported failures
-			bus := newBus(t, reported.option())
-			topic := events.NewTopic[int]("number")
-			var l ledger
-			gate, open := barrier(t)
-			handle(t, bus, topic, func(_ context.Context, n int) error {
-				<-gate
-				l.add(n)
-				if n%2 == 0 {
-					runtime.Goexit()
-				}
-				panic(n)
-			}, events.WithQueue(20), events.WithLanes(3), byRemainder(1))
-			publish(t, bus, topic, count(10)...)
-			synctest.Wait()
-			open()
-			mustClose(t, bus)
-			require.Equal(t, count(10), l.take())
-			require.Len(t, reported.take(), 10)
-		})
-	})
-
-	t.Run("many keys that come once leave nothing", func(t *testing.T) {
-		bus := newBus(t)
-		topic := events.NewTopic[int]("number")
-		kept := retained(func() {
-			var done sync.WaitGroup
-			done.Add(20_000)
-			handle(t, bus, topic, func(context.Context, int) error { done.Done(); return nil },
-				events.WithQueue(64), events.WithLanes(3), events.WithOrderBy(strconv.Itoa))
-			publish(t, bus, topic, count(20_000)...)
-			done.Wait()
-		})
-		require.Less(t, kept, int64(128<<10))
-		runtime.KeepAlive(bus)
 	})
 }

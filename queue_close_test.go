@@ -646,6 +646,33 @@ func TestCloseRefusesOutsiders(t *testing.T) {
 			require.Equal(t, count(3), slow.take())
 		})
 	})
+
+	t.Run("accepted and handled, or refused, at the last moment", func(t *testing.T) {
+		// With real goroutines: a bus that is empty has not been so before.
+		for round := range 3000 {
+			bus, topic := events.New(), number()
+			var handled atomic.Int32
+			if round%2 == 0 {
+				handle(t, bus, topic, func(context.Context, int) error { handled.Add(1); return nil }, events.WithQueue(1))
+			} else {
+				subscribe(t, bus, "*", func(context.Context, events.Event) error { handled.Add(1); return nil }, events.WithQueue(1))
+			}
+			var err error
+			var publisher sync.WaitGroup
+			publisher.Go(func() { err = topic.Publish(context.Background(), bus, 1) })
+			for range round % 50 {
+				runtime.Gosched()
+			}
+			require.NoError(t, bus.Close(context.Background()))
+			publisher.Wait()
+			if err == nil {
+				require.EqualValues(t, 1, handled.Load(), "the publish has returned nil")
+			} else {
+				require.ErrorIs(t, err, events.ErrClosed)
+				require.Zero(t, handled.Load())
+			}
+		}
+	})
 }
 
 // TestCloseByQueuedHandlers is about handlers, which cannot wait for the end of
@@ -752,7 +779,7 @@ func TestCloseByQueuedHandlers(t *testing.T) {
 			time.Sleep(time.Minute - 1)
 			synctest.Wait()
 			require.Empty(t, reported.take())
-			time.Sleep(time.Nanosecond)
+			time.Sleep(1)
 			synctest.Wait()
 			errs := reported.take()
 			require.Len(t, errs, 1)
@@ -763,6 +790,35 @@ func TestCloseByQueuedHandlers(t *testing.T) {
 			require.ErrorIs(t, cause, context.DeadlineExceeded)
 			require.Equal(t, []int{0}, slow.take())
 			require.Equal(t, errs[0], bus.Close(context.Background()), "and Close from outside")
+		})
+	})
+
+	t.Run("an error handler that is told calls Close", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var bus *events.Bus
+			var l ledger
+			bus = events.New(events.WithErrorHandler(func(ctx context.Context, err error) {
+				// Close from outside waits for it.
+				if again := closeWithin(ctx, bus, time.Hour); !errors.Is(again, events.ErrDeadlock) {
+					t.Errorf("told %v, Close says %v", err, again)
+				}
+				l.add(1)
+			}))
+			topic := number()
+			slow := newTurnstile(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(5))
+			handle(t, bus, topic, func(ctx context.Context, _ int) error {
+				_ = closeWithin(ctx, bus, time.Minute)
+				return nil
+			}, events.WithQueue(5))
+			publish(t, bus, topic, 0)
+			time.Sleep(time.Minute)
+			begun := time.Now()
+			require.ErrorIs(t, bus.Close(context.Background()), context.DeadlineExceeded)
+			synctest.Wait()
+			require.Less(t, time.Since(begun), time.Hour)
+			require.Equal(t, []int{1}, l.take())
+			slow.open()
 		})
 	})
 

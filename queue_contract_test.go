@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -206,6 +208,7 @@ func TestQueuesAreBounded(t *testing.T) {
 			return subscribe(t, bus, "*", s.handleEvent, options...)
 		},
 	}
+
 	publishers := map[string]func(ctx context.Context, bus *events.Bus, topic *events.Topic[int], n int) error{
 		"Publish": func(ctx context.Context, bus *events.Bus, topic *events.Topic[int], n int) error {
 			return topic.Publish(ctx, bus, n)
@@ -214,6 +217,7 @@ func TestQueuesAreBounded(t *testing.T) {
 			return bus.Dispatch(ctx, events.Event{Name: topic.Name(), Data: n})
 		},
 	}
+
 	for who, subscribeSlow := range slowOnes {
 		for how, send := range publishers {
 			for _, capacity := range []int{1, 2, 8, 13} {
@@ -343,7 +347,11 @@ func TestQueuesAreBounded(t *testing.T) {
 			})
 		}
 	}
+}
 
+// TestQueuesTogether is the part of QueuesAreBounded for several queues of one
+// event, and for asynchronous publishes and replayed events.
+func TestQueuesTogether(t *testing.T) {
 	t.Run("a full queue that rejects and one that blocks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for _, names := range [][2]string{{"*", "number"}, {"number", "*"}, {"number", "number"}, {"*", "*"}} {
@@ -539,14 +547,182 @@ func TestQueuesAreBounded(t *testing.T) {
 	})
 }
 
+// TestPublishersThatWait is the part of QueuesAreBounded for those who wait for
+// room.
+func TestPublishersThatWait(t *testing.T) {
+	t.Run("who gives up says of which queue, and why", func(t *testing.T) {
+		topic := events.NewTopic[int]("number")
+		for cause, overflow := range map[error]events.Overflow{
+			errBoom: events.Block, context.DeadlineExceeded: events.Block, events.ErrFull: events.Reject, events.ErrDeadlock: events.Block,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t, new(failures).option())
+				gate, open := barrier(t)
+				var err error
+				handle(t, bus, topic, func(ctx context.Context, n int) error {
+					<-gate
+					if n == 0 && errors.Is(cause, events.ErrDeadlock) {
+						err = topic.Publish(ctx, bus, 9)
+					}
+					return nil
+				}, events.WithQueue(1), events.WithOverflow(overflow), events.WithName("clerk"))
+				full(t, bus, topic, 1)
+				ctx, cancel := context.WithCancelCause(context.Background())
+				if errors.Is(cause, context.DeadlineExceeded) {
+					limited, stop := context.WithTimeout(ctx, time.Second)
+					defer stop()
+					ctx = limited
+				}
+				if !errors.Is(cause, events.ErrDeadlock) {
+					done := inBackground(func() error { return topic.Publish(ctx, bus, 2) })
+					_, _ = done()
+					if errors.Is(cause, errBoom) {
+						cancel(errBoom)
+					}
+					time.Sleep(time.Second)
+					_, err = done()
+				}
+				open()
+				mustClose(t, bus)
+				cancel(nil)
+				failure, ok := err.(*events.QueueError)
+				require.True(t, ok, "%v", err)
+				require.Equal(t, events.QueueError{Operation: "publish", Event: "number", Handler: "clerk", Err: cause}, *failure)
+				for _, says := range []string{"publish", `"number"`, "clerk", cause.Error()} {
+					require.ErrorContains(t, err, says)
+				}
+			})
+		}
+	})
+
+	t.Run("in the order of their coming", func(t *testing.T) {
+		// A publisher that comes later overtakes none that waits, whether it
+		// finds room or not.
+		for name, options := range queueKinds() {
+			if name == "drop oldest" {
+				continue // nobody waits
+			}
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t, new(failures).option())
+				topic := events.NewTopic[int]("number")
+				slow := newTurnstile(t)
+				handle(t, bus, topic, slow.handle, append(options, events.WithQueue(2))...)
+				atWork := 1
+				if name == "lanes" {
+					atWork = 2
+				}
+				publish(t, bus, topic, count(atWork)...)
+				synctest.Wait()
+				publish(t, bus, topic, between(atWork, atWork+1)...)
+				var accepted ledger
+				for n := range 20 {
+					go func() {
+						if err := topic.Publish(context.Background(), bus, n); err != nil {
+							t.Error(err)
+						}
+						accepted.add(n)
+					}()
+					synctest.Wait()
+				}
+				for n := range 20 {
+					slow.let()
+					require.Equal(t, []int{n}, accepted.take(), name)
+				}
+				slow.open()
+			})
+		}
+	})
+
+	t.Run("the room that a handler makes is not its own", func(t *testing.T) {
+		// It would fill the place of each event that it has taken at once, and
+		// starve those who wait.
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, new(failures).option())
+			topic := events.NewTopic[int]("number")
+			gate, open := barrier(t)
+			var l ledger
+			errs := make(chan error, 10)
+			handle(t, bus, topic, func(ctx context.Context, n int) error {
+				<-gate
+				if l.add(n); n == 1 {
+					errs <- topic.Publish(ctx, bus, 9)
+				}
+				return nil
+			}, events.WithQueue(1))
+			full(t, bus, topic, 1)
+			waits := inBackground(func() error { return topic.Publish(context.Background(), bus, 2) })
+			done, _ := waits()
+			require.False(t, done)
+			open()
+			require.ErrorIs(t, <-errs, events.ErrDeadlock, "the place is the other's")
+			done, err := waits()
+			require.True(t, done)
+			require.NoError(t, err)
+			mustClose(t, bus)
+			require.Equal(t, count(3), l.take())
+		})
+	})
+
+	t.Run("a place in line is nobody's while an error is reported", func(t *testing.T) {
+		// An asynchronous publish waits for the first queue and is rejected by
+		// the second. Who waits behind it is not held up by the error handler.
+		synctest.Test(t, func(t *testing.T) {
+			gate, open := barrier(t)
+			bus := newBus(t, events.WithErrorHandler(func(context.Context, error) { <-gate }))
+			topic, other := events.NewTopic[int]("n.1"), events.NewTopic[int]("n.2")
+			blocks, rejects := newTurnstile(t), newTurnstile(t)
+			handle(t, bus, topic, blocks.handle, events.WithQueue(1))
+			subscribe(t, bus, "*.*", rejects.handleEvent, events.WithQueue(2), events.WithOverflow(events.Reject))
+			full(t, bus, topic, 1)
+			require.NoError(t, topic.PublishAsync(context.Background(), bus, 2))
+			synctest.Wait()
+			behind := inBackground(func() error { return topic.Publish(context.Background(), bus, 3) })
+			done, _ := behind()
+			require.False(t, done)
+			publish(t, bus, other, 4) // now the pattern's queue is full
+			blocks.let()
+			done, err := behind()
+			require.True(t, done, "it waits behind one that is gone")
+			require.ErrorIs(t, err, events.ErrFull)
+			open()
+			blocks.open()
+			rejects.open()
+		})
+	})
+
+	t.Run("neither many lanes nor a great capacity costs anything until it is used", func(t *testing.T) {
+		bus := newBus(t)
+		topic := events.NewTopic[int]("number")
+		gate, open := barrier(t)
+		var l ledger
+		goroutines := runtime.NumGoroutine()
+		kept := retained(func() {
+			for _, options := range [][]events.SubscribeOption{nil, {events.WithLanes(1_000_000)}, {events.WithLanes(1_000_000), byRemainder(7)}} {
+				handle(t, bus, topic, func(_ context.Context, n int) error {
+					<-gate
+					l.add(n)
+					return nil
+				}, append(options, events.WithQueue(math.MaxInt))...)
+			}
+			publish(t, bus, topic, count(5)...)
+		})
+		require.Less(t, kept, int64(256<<10))
+		require.LessOrEqual(t, runtime.NumGoroutine(), goroutines+1+6+6)
+		open()
+		mustClose(t, bus)
+		require.Len(t, l.take(), 15)
+	})
+}
+
 // warnings collects what is logged about publishers that wait.
 func warnings() (*captured, events.BusOption) {
 	records := new(captured)
 	return records, events.WithLogger(slog.New(records))
 }
 
-func TestCyclesDoNotHang(t *testing.T) {
-	kinds := map[string][]events.SubscribeOption{
+// cycleKinds are the ways to subscribe, with more lanes and keys.
+func cycleKinds() map[string][]events.SubscribeOption {
+	return map[string][]events.SubscribeOption{
 		"plain":             nil,
 		"lanes":             {events.WithLanes(3)},
 		"keyed lanes":       {events.WithLanes(3), events.WithOrderBy(func(n int) string { return fmt.Sprint(n % 5) })},
@@ -554,6 +730,10 @@ func TestCyclesDoNotHang(t *testing.T) {
 		"one keyed lane":    {events.WithLanes(1), events.WithOrderBy(func(int) string { return "" })},
 		"with a middleware": {events.WithMiddleware(func(next events.Handler) events.Handler { return next })},
 	}
+}
+
+func TestCyclesDoNotHang(t *testing.T) {
+	kinds := cycleKinds()
 	for kind, options := range kinds {
 		for _, capacity := range []int{1, 2, 5} {
 			// Handlers publish two for each that they get, until all are full.
@@ -738,7 +918,156 @@ func TestCyclesDoNotHang(t *testing.T) {
 			require.ElementsMatch(t, count(11), l.take())
 		})
 	})
+}
 
+// TestCyclesOfWaits is the part of CyclesDoNotHang for who waits, and for waits
+// that are not for room.
+func TestCyclesOfWaits(t *testing.T) {
+	t.Run("by whatever context", func(t *testing.T) {
+		// Who waits is a goroutine, and what it passes on says nothing of that.
+		synctest.Test(t, func(t *testing.T) {
+			for name, with := range map[string]func(context.Context) context.Context{
+				"its own":    func(ctx context.Context) context.Context { return ctx },
+				"Background": func(context.Context) context.Context { return context.Background() },
+				"none":       func(context.Context) context.Context { return nil },
+			} {
+				bus := newBus(t, new(failures).option())
+				topic := events.NewTopic[int]("number")
+				gate, open := barrier(t)
+				var err error
+				var took time.Duration
+				handle(t, bus, topic, func(ctx context.Context, n int) error {
+					<-gate
+					if n == 0 {
+						begun := time.Now()
+						err = topic.Publish(with(ctx), bus, 9)
+						took = time.Since(begun)
+					}
+					return nil
+				}, events.WithQueue(1))
+				full(t, bus, topic, 1)
+				open()
+				time.Sleep(time.Second)
+				require.ErrorIs(t, err, events.ErrDeadlock, name)
+				require.Equal(t, time.Millisecond, took, name)
+			}
+		})
+	})
+
+	t.Run("below a queued handler, on several goroutines", func(t *testing.T) {
+		// Those that the package starts stand for the handler, who waits for
+		// them; a handler that is at work there is the handler, too.
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, new(failures).option())
+			topic, inner := events.NewTopic[int]("number"), events.NewTopic[int]("inner", events.WithConcurrency(2))
+			gate, open := barrier(t)
+			errs := make(chan error, 2)
+			handle(t, bus, topic, func(ctx context.Context, n int) error {
+				<-gate
+				if n > 0 {
+					return nil
+				}
+				return inner.Publish(ctx, bus, n)
+			}, events.WithQueue(1))
+			handle(t, bus, inner, func(ctx context.Context, _ int) error {
+				errs <- topic.Publish(ctx, bus, 9)
+				return nil
+			})
+			var s *events.Subscription
+			s = handle(t, bus, inner, func(context.Context, int) error {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				errs <- s.Drain(ctx)
+				return nil
+			}, events.WithDrain())
+			full(t, bus, topic, 1)
+			open()
+			for range 2 {
+				require.ErrorIs(t, <-errs, events.ErrDeadlock)
+			}
+			mustClose(t, bus)
+		})
+	})
+
+	t.Run("Drain and publishes in one cycle", func(t *testing.T) {
+		for _, drainsFirst := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				bus := newBus(t, new(failures).option())
+				a, b := events.NewTopic[int]("a"), events.NewTopic[int]("b")
+				gates, opens := make([]<-chan struct{}, 2), make([]func(), 2)
+				for i := range gates {
+					gates[i], opens[i] = barrier(t)
+				}
+				errs := make(chan error, 2)
+				var s *events.Subscription
+				handle(t, bus, a, func(ctx context.Context, n int) error {
+					if <-gates[0]; n == 0 {
+						errs <- s.Drain(ctx)
+					}
+					return nil
+				}, events.WithQueue(1))
+				s = handle(t, bus, b, func(ctx context.Context, n int) error {
+					if <-gates[1]; n == 0 {
+						errs <- a.Publish(ctx, bus, 9)
+					}
+					return nil
+				}, events.WithQueue(1))
+				full(t, bus, a, 1)
+				publish(t, bus, b, 0)
+				synctest.Wait()
+				first, second := opens[0], opens[1]
+				if !drainsFirst {
+					first, second = second, first
+				}
+				first()
+				time.Sleep(time.Minute)
+				require.Empty(t, errs, "the other may still go on")
+				second()
+				require.ErrorIs(t, errors.Join(<-errs, <-errs), events.ErrDeadlock)
+				mustClose(t, bus)
+			})
+		}
+	})
+
+	t.Run("of buses that wait for each other, one of which has given up", func(t *testing.T) {
+		// Its handlers are still at work.
+		synctest.Test(t, func(t *testing.T) {
+			topic := events.NewTopic[int]("number")
+			one, two := newBus(t, new(failures).option()), newBus(t, new(failures).option())
+			gate, open := barrier(t)
+			wait := func(bus *events.Bus) error {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				return bus.Wait(ctx)
+			}
+			errs := make(chan error, 2)
+			handle(t, one, topic, func(context.Context, int) error {
+				<-gate
+				errs <- wait(two)
+				return nil
+			}, events.WithQueue(1))
+			handle(t, two, topic, func(context.Context, int) error {
+				errs <- wait(one)
+				return nil
+			}, events.WithQueue(1))
+			publish(t, one, topic, 0)
+			publish(t, two, topic, 0)
+			synctest.Wait()
+			require.Error(t, closeWithin(context.Background(), one, time.Second))
+			open()
+			for range 2 {
+				if err := <-errs; err != nil {
+					require.ErrorIs(t, err, events.ErrDeadlock)
+				}
+			}
+		})
+	})
+}
+
+// TestWaitsThatEnd is about waits that end, which ErrDeadlock would keep from
+// doing so.
+func TestWaitsThatEnd(t *testing.T) {
+	kinds := cycleKinds()
 	for kind, options := range kinds {
 		t.Run("a ring with room to spare goes round, "+kind, func(t *testing.T) {
 			// Never more events under way than queues and handlers have places,
@@ -857,42 +1186,6 @@ func TestCyclesDoNotHang(t *testing.T) {
 		})
 	})
 
-	t.Run("a long wait is reported with who holds it up", func(t *testing.T) {
-		for who, within := range map[string]bool{"from outside": false, "from a handler": true} {
-			t.Run(who, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					records, logger := warnings()
-					bus := newBus(t, logger)
-					topic, other := events.NewTopic[int]("number"), events.NewTopic[int]("other")
-					slow := newTurnstile(t)
-					handle(t, bus, topic, slow.handle, events.WithQueue(1), events.WithName("the slow one"))
-					handle(t, bus, topic, new(ledger).handle, events.WithQueue(1), events.WithName("a fast one"))
-					handle(t, bus, other, func(ctx context.Context, n int) error { return topic.Publish(ctx, bus, n) }, events.WithQueue(1))
-					full(t, bus, topic, 1)
-					if within {
-						publish(t, bus, other, 2)
-					} else {
-						go func() { _ = topic.Publish(context.Background(), bus, 2) }()
-					}
-					time.Sleep(999 * time.Millisecond)
-					synctest.Wait()
-					require.Empty(t, records.take(), "not before a second")
-					time.Sleep(time.Millisecond)
-					synctest.Wait()
-					logged := records.take()
-					require.Len(t, logged, 1)
-					require.Equal(t, slog.LevelWarn, logged[0].Level)
-					require.Equal(t, "the slow one", attributes(logged[0])["handler"].String())
-					require.Equal(t, "number", attributes(logged[0])["event"].String())
-					time.Sleep(time.Hour)
-					require.Empty(t, records.take(), "once is enough")
-					slow.open()
-					mustClose(t, bus)
-				})
-			})
-		}
-	})
-
 	t.Run("a ring that closes while one waits", func(t *testing.T) {
 		// The wait begins when another worker still could make room.
 		synctest.Test(t, func(t *testing.T) {
@@ -929,6 +1222,197 @@ func TestCyclesDoNotHang(t *testing.T) {
 			mustClose(t, bus)
 		})
 	})
+
+	t.Run("a goroutine that a handler has started is a stranger", func(t *testing.T) {
+		// It waits, with whatever context, be its handler at work or through.
+		for name, with := range map[string]func(context.Context) context.Context{
+			"the handler's context": func(ctx context.Context) context.Context { return ctx },
+			"Background":            func(context.Context) context.Context { return context.Background() },
+		} {
+			for _, returns := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, handler returns %t", name, returns), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						bus := newBus(t, new(failures).option())
+						topic := events.NewTopic[int]("number")
+						gate, open := barrier(t)
+						var l ledger
+						var waits func() (bool, error)
+						handle(t, bus, topic, func(ctx context.Context, n int) error {
+							l.add(n)
+							switch n {
+							case 0:
+								waits = inBackground(func() error {
+									time.Sleep(time.Millisecond) // the queue is full by then
+									return topic.Publish(with(ctx), bus, 9)
+								})
+								if !returns {
+									<-gate
+								}
+							case 1:
+								<-gate
+							}
+							return nil
+						}, events.WithQueue(1))
+						publish(t, bus, topic, 0)
+						synctest.Wait()
+						publish(t, bus, topic, 1)
+						synctest.Wait()
+						if returns {
+							publish(t, bus, topic, 2)
+						}
+						time.Sleep(time.Minute)
+						done, err := waits()
+						require.False(t, done, "%v", err)
+						open()
+						done, err = waits()
+						require.True(t, done)
+						require.NoError(t, err)
+						mustClose(t, bus)
+						got := l.take()
+						require.Equal(t, 9, got[len(got)-1])
+					})
+				})
+			}
+		}
+	})
+
+	t.Run("an asynchronous publish that waits, whoever ends its goroutine", func(t *testing.T) {
+		// What was accepted is not lost by a logger.
+		synctest.Test(t, func(t *testing.T) {
+			bus := newBus(t, events.WithLogger(slog.New(loggerFunc(runtime.Goexit))))
+			topic := events.NewTopic[int]("number")
+			slow := newTurnstile(t)
+			handle(t, bus, topic, slow.handle, events.WithQueue(1))
+			full(t, bus, topic, 1)
+			require.NoError(t, topic.PublishAsync(context.Background(), bus, 2))
+			time.Sleep(5 * time.Second)
+			slow.open()
+			mustClose(t, bus)
+			require.Equal(t, count(3), slow.take())
+		})
+	})
+}
+
+// TestSlowQueuesAreReported is about publishers that wait for long.
+func TestSlowQueuesAreReported(t *testing.T) {
+	t.Run("a long wait is reported with who holds it up", func(t *testing.T) {
+		for who, within := range map[string]bool{"from outside": false, "from a handler": true} {
+			t.Run(who, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					records, logger := warnings()
+					bus := newBus(t, logger)
+					topic, other := events.NewTopic[int]("number"), events.NewTopic[int]("other")
+					slow := newTurnstile(t)
+					handle(t, bus, topic, slow.handle, events.WithQueue(1), events.WithName("the slow one"))
+					handle(t, bus, topic, new(ledger).handle, events.WithQueue(1), events.WithName("a fast one"))
+					handle(t, bus, other, func(ctx context.Context, n int) error { return topic.Publish(ctx, bus, n) }, events.WithQueue(1))
+					full(t, bus, topic, 1)
+					if within {
+						publish(t, bus, other, 2)
+					} else {
+						go func() { _ = topic.Publish(context.Background(), bus, 2) }()
+					}
+					time.Sleep(999 * time.Millisecond)
+					synctest.Wait()
+					require.Empty(t, records.take(), "not before a second")
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
+					logged := records.take()
+					require.Len(t, logged, 1)
+					require.Equal(t, slog.LevelWarn, logged[0].Level)
+					require.Equal(t, "the slow one", attributes(logged[0])["handler"].String())
+					require.Equal(t, "number", attributes(logged[0])["event"].String())
+					time.Sleep(time.Hour)
+					require.Empty(t, records.take(), "once is enough")
+					slow.open()
+					mustClose(t, bus)
+				})
+			})
+		}
+	})
+
+	t.Run("once a second, however many wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			records, logger := warnings()
+			bus := newBus(t, logger)
+			topic := events.NewTopic[int]("number")
+			slow := newTurnstile(t)
+			s := handle(t, bus, topic, slow.handle, events.WithQueue(1), events.WithName("slow"))
+			full(t, bus, topic, 1)
+			wait := func(n int) {
+				for range n {
+					go func() { _ = topic.Publish(context.Background(), bus, 2) }()
+				}
+			}
+			wait(50)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			logged := records.take()
+			require.Len(t, logged, 1)
+			require.Equal(t, "publisher waits for a full queue", logged[0].Message)
+			said := attributes(logged[0])
+			require.Equal(t, "number", said["event"].String())
+			require.Equal(t, "slow", said["handler"].String())
+			require.Equal(t, s.Source(), said["subscribed"].String())
+			require.EqualValues(t, 50, said["publishers"].Any())
+			require.Equal(t, time.Second, said["waited"].Duration())
+			// More of them, all the time: more lines, but one a second.
+			for range 100 {
+				wait(3)
+				time.Sleep(100 * time.Millisecond)
+			}
+			synctest.Wait()
+			lines := len(records.take())
+			require.Greater(t, lines, 5)
+			require.LessOrEqual(t, lines, 10)
+			slow.open()
+		})
+	})
+
+	t.Run("a logger holds no one up", func(t *testing.T) {
+		// Not even one that publishes what it is told, and waits in turn, one
+		// that takes its time, or one that does not return.
+		for name, logs := range map[string]func(bus *events.Bus, topic *events.Topic[int], pass <-chan struct{}){
+			"publishes": func(bus *events.Bus, topic *events.Topic[int], _ <-chan struct{}) {
+				_ = topic.Publish(context.Background(), bus, -1)
+			},
+			"waits":  func(_ *events.Bus, _ *events.Topic[int], pass <-chan struct{}) { <-pass },
+			"panics": func(*events.Bus, *events.Topic[int], <-chan struct{}) { panic("logger") },
+			"exits":  func(*events.Bus, *events.Topic[int], <-chan struct{}) { runtime.Goexit() },
+		} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					pass, open := barrier(t)
+					topic := events.NewTopic[int]("number")
+					var bus *events.Bus
+					bus = newBus(t, events.WithLogger(slog.New(loggerFunc(func() { logs(bus, topic, pass) }))))
+					slow := newTurnstile(t)
+					handle(t, bus, topic, slow.handle, events.WithQueue(1))
+					full(t, bus, topic, 1)
+					go func() { _ = topic.Publish(context.Background(), bus, 2) }()
+					time.Sleep(500 * time.Millisecond)
+					behind := inBackground(func() error { return topic.Publish(context.Background(), bus, 3) })
+					time.Sleep(700 * time.Millisecond) // the first one is reported to wait
+					done, _ := behind()
+					require.False(t, done)
+					for range 2 {
+						slow.let()
+					}
+					slow.open()
+					done, err := behind()
+					require.True(t, done)
+					require.NoError(t, err)
+					open()
+					synctest.Wait()
+					mustClose(t, bus)
+					got := slow.take()
+					require.Contains(t, got, 3)
+					require.Equal(t, name != "exits", slices.Contains(got, 2))
+					require.Equal(t, name == "publishes", slices.Contains(got, -1))
+				})
+			})
+		}
+	})
 }
 
 // ring has handlers forward to each other, each two for one, until every queue
@@ -964,3 +1448,11 @@ func ring(t *testing.T, capacity, length int, bus func(i int) *events.Bus, optio
 	require.Zero(t, others.Load())
 	require.Greater(t, handled.Load(), int32(500), "it hangs")
 }
+
+// loggerFunc is a slog.Handler that calls a function for each record.
+type loggerFunc func()
+
+func (f loggerFunc) Enabled(context.Context, slog.Level) bool  { return true }
+func (f loggerFunc) WithAttrs([]slog.Attr) slog.Handler        { return f }
+func (f loggerFunc) WithGroup(string) slog.Handler             { return f }
+func (f loggerFunc) Handle(context.Context, slog.Record) error { f(); return nil }

@@ -470,7 +470,7 @@ func (c *customer) subscribe(random *rand.Rand, options []events.SubscribeOption
 	defer close(ready)
 	switch {
 	case c.kind.loop:
-		c.handle, err = c.loop(topic, 1+random.IntN(100), options)
+		err = c.loop(topic, 1+random.IntN(100), options)
 	case c.kind.batch:
 		c.handle, err = topic.SubscribeBatch(c.bus, func(ctx context.Context, letters []letter) error {
 			<-ready
@@ -497,7 +497,7 @@ func (c *customer) subscribe(random *rand.Rand, options []events.SubscribeOption
 }
 
 // loop begins a loop that ends after some letters, or with the bus.
-func (c *customer) loop(topic *events.Topic[letter], most int, options []events.SubscribeOption) (*events.Subscription, error) {
+func (c *customer) loop(topic *events.Topic[letter], most int, options []events.SubscribeOption) error {
 	until, cancel := context.WithCancel(context.Background())
 	seq := topic.All(until, c.bus, options...)
 	for info := range c.bus.Topics() {
@@ -510,7 +510,7 @@ func (c *customer) loop(topic *events.Topic[letter], most int, options []events.
 	if c.handle == nil {
 		cancel()
 		close(c.ended)
-		return nil, events.ErrClosed
+		return events.ErrClosed
 	}
 	own := c.chance()
 	go func() {
@@ -539,7 +539,7 @@ func (c *customer) loop(topic *events.Topic[letter], most int, options []events.
 		}
 		aborted = false
 	}()
-	return c.handle, nil
+	return nil
 }
 
 // visit has customers come and go.

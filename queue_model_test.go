@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -220,7 +219,12 @@ func (o *office) isMember() bool {
 	self := goroutine()
 	o.town.mu.Lock()
 	defer o.town.mu.Unlock()
-	return slices.Contains(o.members[self], o)
+	for _, each := range o.members[self] {
+		if each == o {
+			return true
+		}
+	}
+	return false
 }
 
 // open makes the bus of an office.
