@@ -422,7 +422,6 @@ func TestBatchHandlers(t *testing.T) {
 		"panics": func() error { panic(errBoom) },
 		"exits":  func() error { runtime.Goexit(); return nil },
 	} {
-
 		t.Run("a handler that "+how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var reported failures

@@ -379,7 +379,6 @@ func TestAllEnds(t *testing.T) {
 			}
 		},
 	} {
-
 		t.Run("Close waits no longer for a loop that never begins after "+how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				bus, topic := newBus(t), number()
@@ -422,7 +421,6 @@ func TestAllEnds(t *testing.T) {
 		"its context": func(ctx context.Context) context.Context { return ctx },
 		"Background":  func(context.Context) context.Context { return context.Background() },
 	} {
-
 		t.Run("Close by the loop's body, "+name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				bus, topic := newBus(t), number()

@@ -779,7 +779,7 @@ func TestCloseByQueuedHandlers(t *testing.T) {
 			time.Sleep(time.Minute - 1)
 			synctest.Wait()
 			require.Empty(t, reported.take())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			errs := reported.take()
 			require.Len(t, errs, 1)

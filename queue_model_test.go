@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,12 +220,7 @@ func (o *office) isMember() bool {
 	self := goroutine()
 	o.town.mu.Lock()
 	defer o.town.mu.Unlock()
-	for _, each := range o.members[self] {
-		if each == o {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.members[self], o)
 }
 
 // open makes the bus of an office.
