@@ -948,6 +948,7 @@ func TestCyclesOfWaits(t *testing.T) {
 				full(t, bus, topic, 1)
 				open()
 				time.Sleep(time.Second)
+				synctest.Wait()
 				require.ErrorIs(t, err, events.ErrDeadlock, name)
 				require.Equal(t, time.Millisecond, took, name)
 			}
