@@ -28,7 +28,7 @@ type Bus struct {
 	// Publishes read these without a lock.
 	home     atomic.Pointer[home] // nil until a zero Bus is used
 	state    atomic.Uint32        // open, draining or closed
-	routes   names.Table[route, *route]
+	routes   names.Table[route]
 	patterns patterns
 
 	async pool.Pool[task]

@@ -92,15 +92,14 @@ func (b *Bus) compileRoute(h *home, name string, topic binding, found *resolutio
 	}
 	r := b.routes.Get(name)
 	if r == nil && topic.delivery.replay > 0 {
-		r = &route{home: h, name: name}
-		b.routes.Put(r)
+		r = b.newRoute(h, name)
 	}
 	found.route = r
 	if r == nil {
 		return nil
 	}
 	if topic.contract != nil {
-		if err := b.bind(r, topic); err != nil {
+		if err := b.bind(name, r, topic); err != nil {
 			return err
 		}
 	}
@@ -184,6 +183,7 @@ func (b *Bus) compile(r *route, name string, bound binding, subscriptions []*Sub
 	if len(p.inline) < 2 {
 		p.delivery.concurrency = 0
 	}
+	p.plain = len(p.places) == 0 && p.delivery.concurrency <= 1
 	if bound.contract != nil {
 		bound.contract.compile(p)
 	}

@@ -16,6 +16,7 @@ type plan struct {
 	declared   delivery        // what the topics ask for
 	delivery   delivery        // what that and the bus come to
 	inline     []*Subscription // whose handlers run in the publish, in their order
+	plain      bool            // they run one after the other, and that is all
 	places     []placed        // where the event is left for queued handlers, in the order of locking
 	asMaps     reflect.Type    // the struct that untyped queued handlers are to see as a map, or nil
 
@@ -27,10 +28,16 @@ type plan struct {
 // Event for untyped work, with a T for that of a topic.
 type handlers[E any] []func(context.Context, E) error
 
-// run runs the handlers until one fails, and says which and why: one loop and
-// one deferred call, in a frame without the payload. The caller goes on with
-// resume.
-func (h *handlers[E]) run(ctx context.Context, payload E) (failed int, err error) {
+// outcome is how the handlers of a plan have failed.
+type outcome struct {
+	handler int // which one
+	err     error
+}
+
+// run runs the handlers and reports true, or until one fails, and says which and
+// why: one loop and one deferred call, in a frame without the payload. The
+// caller goes on with resume.
+func (h *handlers[E]) run(ctx context.Context, payload E, o *outcome) bool {
 	current := 0 // the handler at work
 	defer func() {
 		if current < 0 {
@@ -38,18 +45,19 @@ func (h *handlers[E]) run(ctx context.Context, payload E) (failed int, err error
 		}
 		// Goexit comes here too, with nothing to recover, and goes on.
 		if value := recover(); value != nil {
-			failed, err = current, newPanicError(value)
+			*o = outcome{current, newPanicError(value)}
 		}
 	}()
 	for i, handler := range *h {
 		current = i
 		if err := handler(ctx, payload); err != nil {
 			current = -1
-			return i, err
+			*o = outcome{i, err}
+			return false
 		}
 	}
 	current = -1
-	return 0, nil
+	return true
 }
 
 // dispatch runs the inline handlers with an event.
@@ -62,20 +70,20 @@ func (p *plan) dispatch(ctx context.Context, event Event) error {
 		}
 		return err
 	}
-	failed, err := p.untyped.run(ctx, event)
-	if err != nil {
-		return p.resume(ctx, event, failed, err)
+	var o outcome
+	if p.untyped.run(ctx, event, &o) {
+		return nil
 	}
-	return nil
+	return p.resume(ctx, event, &o)
 }
 
 // resume goes on after the failure of a handler.
-func (p *plan) resume(ctx context.Context, event Event, failed int, err error) error {
-	errs := []error{p.failure(failed, err)}
+func (p *plan) resume(ctx context.Context, event Event, o *outcome) error {
+	errs := []error{p.failure(o.handler, o.err)}
 	if p.delivery.failFast {
 		return errs[0]
 	}
-	for next := failed + 1; next < len(p.untyped); next++ {
+	for next := o.handler + 1; next < len(p.untyped); next++ {
 		if err := p.runOne(ctx, event, next); err != nil {
 			errs = append(errs, err)
 		}

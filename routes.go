@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/typedbus/events/internal/names"
 	"github.com/typedbus/events/internal/topiclog"
 )
 
@@ -13,7 +14,6 @@ import (
 // nothing at all once that is closed.
 type route struct {
 	home *home
-	name string
 	plan atomic.Pointer[plan] // nil when it has to be compiled anew
 
 	// Guarded by bus.mu.
@@ -23,9 +23,6 @@ type route struct {
 	shared        bool            // a plan has subscriptions too, so they must not change
 	logs          *logs           // for queued subscriptions, or nil
 }
-
-// Name returns the name by which the bus finds the route.
-func (r *route) Name() string { return r.name }
 
 // fresh returns the plan, unless it is stale.
 func (r *route) fresh() *plan {
@@ -66,17 +63,13 @@ func (b *Bus) insert(s *Subscription, topic binding) error {
 	}
 	var r *route
 	if !s.isPattern() {
-		r = b.routes.Get(s.event)
-		if r == nil {
-			r = &route{home: h, name: s.event}
+		if r = b.routes.Get(s.event); r == nil {
+			r = b.newRoute(h, s.event)
 		}
 		if topic.contract != nil {
-			if err := b.bind(r, topic); err != nil {
+			if err := b.bind(s.event, r, topic); err != nil {
 				return err
 			}
-		}
-		if b.routes.Get(s.event) == nil {
-			b.routes.Put(r)
 		}
 	}
 	b.counter++
@@ -96,6 +89,14 @@ func (b *Bus) insert(s *Subscription, topic binding) error {
 		s.queue.Start() // no sooner: what it is replayed may beget events for it
 	}
 	return nil
+}
+
+// newRoute adds a route. The caller has b.mu.
+func (b *Bus) newRoute(h *home, name string) *route {
+	added := &names.Entry[route]{Name: name}
+	added.Value.home = h
+	b.routes.Put(added)
+	return &added.Value
 }
 
 // remove takes s off the bus.
@@ -125,7 +126,7 @@ func (b *Bus) remove(s *Subscription) {
 	r.plan.Store(nil)
 	b.detachOwn(s)
 	if len(rest) == 0 && r.delivery.replay == 0 {
-		b.retire(r)
+		b.retire(s.event, r)
 	}
 }
 
@@ -139,10 +140,10 @@ func (r *route) own() {
 
 // retire forgets a route, so that memory follows the subscriptions. Topics may
 // still hold it; without a plan they look the name up again.
-func (b *Bus) retire(r *route) {
-	b.routes.Delete(r.name)
+func (b *Bus) retire(name string, r *route) {
+	b.routes.Delete(name)
 	r.plan.Store(nil)
-	for _, s := range b.patterns.hear(r.name) {
+	for _, s := range b.patterns.hear(name) {
 		delete(s.heard, r)
 	}
 	if r.logs != nil {
@@ -156,12 +157,12 @@ func (b *Bus) retire(r *route) {
 }
 
 // bind makes topic the one of the route, or adds what it asks for.
-func (b *Bus) bind(r *route, topic binding) error {
+func (b *Bus) bind(name string, r *route, topic binding) error {
 	if r.contract == nil {
 		r.contract = topic.contract
 		r.plan.Store(nil)
 	} else if have, want := r.contract.payloadType(), topic.contract.payloadType(); have != want {
-		return errConflict(r.name, have, want)
+		return errConflict(name, have, want)
 	}
 	if merged := r.delivery.or(topic.delivery); merged != r.delivery {
 		r.delivery = merged

@@ -56,11 +56,11 @@ func (b *Bus) topics() []TopicInfo {
 func (b *Bus) unsortedTopics() (topics []TopicInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, r := range b.routes.All {
+	for name, r := range b.routes.All {
 		if len(r.subscriptions) == 0 {
 			continue
 		}
-		info := TopicInfo{Name: r.name, Subscriptions: slices.Clone(r.subscriptions)}
+		info := TopicInfo{Name: name, Subscriptions: slices.Clone(r.subscriptions)}
 		if r.contract != nil {
 			info.Payload = r.contract.payloadType()
 		}

@@ -93,19 +93,18 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 	}
 	switch typed := p.typed.(type) {
 	case *handlers[T]:
-		if failed, err := typed.run(ctx, payload); err != nil {
-			return p.resume(ctx, Event{Name: t.name, Data: payload}, failed, err)
+		var o outcome
+		if typed.run(ctx, payload, &o) {
+			return nil
 		}
-		return nil
+		return p.resume(ctx, Event{Name: t.name, Data: payload}, &o)
 	case *posting[T]:
 		if typed.log != nil && typed.log.TryAppend(ctx, payload) || typed.offer(ctx, payload) {
-			if len(*typed.inline) == 0 {
+			var o outcome
+			if len(*typed.inline) == 0 || typed.inline.run(ctx, payload, &o) {
 				return nil
 			}
-			if failed, err := typed.inline.run(ctx, payload); err != nil {
-				return p.resume(ctx, Event{Name: t.name, Data: payload}, failed, err)
-			}
-			return nil
+			return p.resume(ctx, Event{Name: t.name, Data: payload}, &o)
 		}
 	case boxed[T]:
 		if len(p.places) == 0 {
@@ -145,10 +144,11 @@ func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
 	switch {
 	case r.plan != nil:
 		if typed, ok := r.plan.typed.(*handlers[T]); ok {
-			if failed, err := typed.run(ctx, payload); err != nil {
-				return r.plan.resume(ctx, Event{Name: t.name, Data: payload}, failed, err)
+			var o outcome
+			if typed.run(ctx, payload, &o) {
+				return nil
 			}
-			return nil
+			return r.plan.resume(ctx, Event{Name: t.name, Data: payload}, &o)
 		}
 	case bus.options.unhandled == nil:
 		return nil

@@ -66,8 +66,12 @@ func (b *Bus) Dispatch(ctx context.Context, event Event) error {
 		ctx = context.Background()
 	}
 	if r := b.routes.Get(event.Name); r != nil {
-		if p := r.fresh(); p != nil && len(p.places) == 0 {
-			return p.dispatch(ctx, event)
+		if p := r.fresh(); p != nil && p.plain {
+			var o outcome
+			if p.untyped.run(ctx, event, &o) {
+				return nil
+			}
+			return p.resume(ctx, event, &o)
 		}
 	} else if b.nobodyHears(event.Name) {
 		return nil

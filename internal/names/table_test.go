@@ -16,13 +16,35 @@ import (
 )
 
 type topic struct {
-	name string
-	made int // tells values of one name apart
+	name  string
+	made  int // tells values of one name apart
+	entry names.Entry[*topic]
 }
 
-func (t *topic) Name() string { return t.name }
+// table is a table of topics.
+type table struct{ names.Table[*topic] }
 
-type table = names.Table[topic, *topic]
+func (t *table) Put(v *topic) {
+	if v.entry.Value == nil { // readers may have found it before
+		v.entry = names.Entry[*topic]{Name: v.name, Value: v}
+	}
+	t.Table.Put(&v.entry)
+}
+
+func (t *table) Get(name string) *topic {
+	if v := t.Table.Get(name); v != nil {
+		return *v
+	}
+	return nil
+}
+
+func (t *table) All(yield func(string, *topic) bool) {
+	for name, v := range t.Table.All {
+		if !yield(name, *v) {
+			return
+		}
+	}
+}
 
 // requireNothingHeld requires that no memory is kept by a table: it is zero.
 func requireNothingHeld(t *testing.T, topics *table) {

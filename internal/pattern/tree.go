@@ -24,12 +24,9 @@ type Tree[V comparable] struct {
 type node[V comparable] struct {
 	parent   *node[V] // nil in the root
 	segment  string
-	children names.Table[node[V], *node[V]] // wildcards among them
+	children names.Table[node[V]] // wildcards among them
 	values   set[V]
 }
-
-// Name returns the segment, by which the parent's table finds the node.
-func (n *node[V]) Name() string { return n.segment }
 
 // Insert adds a value under a pattern. To add it once more changes nothing.
 func (t *Tree[V]) Insert(p Pattern, v V) {
@@ -39,8 +36,10 @@ func (t *Tree[V]) Insert(p Pattern, v V) {
 		if child == nil {
 			// Without a copy the node would keep the whole text of the pattern,
 			// for as long as others have the segment in common with it.
-			child = &node[V]{parent: n, segment: strings.Clone(segment)}
-			n.children.Put(child)
+			added := &names.Entry[node[V]]{Name: strings.Clone(segment)}
+			child = &added.Value
+			child.parent, child.segment = n, added.Name
+			n.children.Put(added)
 		}
 		n = child
 	}
