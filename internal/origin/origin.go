@@ -6,9 +6,11 @@
 // context to any goroutine. Whether the event is still at work only its
 // [Source] says, under its own lock.
 //
-// A context is immutable. Events in a row that came with one and the same
-// publisher's context have theirs cut from one block, which so holds on to
-// nothing that was not theirs.
+// A context is immutable, and no two events have the same one. Those of events in
+// a row that came with one and the same publisher's context lie in one block,
+// which so holds on to nothing that was not theirs, and are one byte long: a
+// queue makes one for each delivery, and as words of their own they would cost
+// more than all else that it does.
 package origin
 
 import (
@@ -26,17 +28,35 @@ type Source interface {
 	Release()
 }
 
-// Context is the context of one event.
-type Context struct {
-	from  *shared
-	event uint64
-}
+// Context is the context of one event: its address is. It is one of a block, and
+// its value is its place in that.
+type Context uint8
 
-// shared is what the contexts of a block have in common.
-type shared struct {
+// block is the contexts of some events, by their numbers.
+type block struct {
 	*Origin
 	publisher context.Context
+	first     uint64 // the number of the event of the first context
+	contexts  [blockSize]Context
 }
+
+// blockSize makes a block as large as a cache line.
+const blockSize = 32
+
+// places is what the contexts of every block are.
+var places = func() (all [blockSize]Context) {
+	for i := range all {
+		all[i] = Context(i)
+	}
+	return all
+}()
+
+// block returns the block in which c is.
+func (c *Context) block() *block {
+	return (*block)(unsafe.Add(unsafe.Pointer(c), -int(*c)-int(unsafe.Offsetof(block{}.contexts))))
+}
+
+func (c *Context) event() uint64 { return c.block().first + uint64(*c) }
 
 // Origin is where events are handled: by one goroutine, for one bus.
 type Origin struct {
@@ -52,34 +72,24 @@ type Origin struct {
 type Maker struct {
 	*Origin
 
-	last  *shared
-	block []Context // unused, of last
-	size  int
+	last *block
 }
-
-// maxBlock is how many contexts a block has at most.
-const maxBlock = 64
 
 // For returns the context of an event that was published with publisher.
 func (m *Maker) For(publisher context.Context, event uint64) *Context {
 	publisher = Publisher(publisher)
-	if m.last == nil || !same(m.last.publisher, publisher) {
-		m.last, m.block, m.size = &shared{Origin: m.Origin, publisher: publisher}, nil, 1
+	b := m.last
+	if b == nil || event-b.first >= blockSize || !same(b.publisher, publisher) {
+		b = &block{Origin: m.Origin, publisher: publisher, first: event, contexts: places}
+		m.last = b
 	}
-	if len(m.block) == 0 {
-		m.block = make([]Context, m.size)
-		m.size = min(2*m.size, maxBlock)
-	}
-	c := &m.block[0]
-	m.block = m.block[1:]
-	c.from, c.event = m.last, event
-	return c
+	return &b.contexts[event-b.first]
 }
 
 // Forget lets go of the last publisher's context, if that holds anything.
 func (m *Maker) Forget() {
 	if m.last != nil && m.last.publisher != context.Background() {
-		m.last, m.block = nil, nil
+		m.last = nil
 	}
 }
 
@@ -120,7 +130,7 @@ func Publisher(ctx context.Context) context.Context {
 	for {
 		switch c := ctx.(type) {
 		case *Context:
-			ctx = c.from.publisher
+			ctx = c.block().publisher
 		case *Layer:
 			ctx = c.Beneath
 		case nil:
@@ -143,20 +153,21 @@ func Of(ctx context.Context) *Context {
 }
 
 // Bus returns the bus on which the event is handled.
-func (c *Context) Bus() any { return c.from.Bus }
+func (c *Context) Bus() any { return c.block().Bus }
 
 // Handler returns the subscription for which the event is handled, or nil.
-func (c *Context) Handler() any { return c.from.Handler }
+func (c *Context) Handler() any { return c.block().Handler }
 
 // Hold is [Source.Hold] for the event of the context.
-func (c *Context) Hold() bool { return c.from.Source.Hold(c.event) }
+func (c *Context) Hold() bool { return c.block().Source.Hold(c.event()) }
 
 // Release is [Source.Release].
-func (c *Context) Release() { c.from.Source.Release() }
+func (c *Context) Release() { c.block().Source.Release() }
 
 // life returns the context that is done when the bus gives up.
 func (c *Context) life() context.Context {
-	return c.from.line.join(c.from.Life)
+	from := c.block().Origin
+	return from.line.join(from.Life)
 }
 
 // Deadline returns no deadline.
@@ -180,5 +191,5 @@ func (c *Context) Value(k any) any {
 	if value := c.life().Value(k); value != nil {
 		return value
 	}
-	return c.from.publisher.Value(k)
+	return c.block().publisher.Value(k)
 }

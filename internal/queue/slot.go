@@ -22,10 +22,12 @@ type slot[T any] struct {
 	keyed  *topiclog.Keyed[T]
 	lane   *topiclog.LineReader
 
+	_     [64]byte
 	ring  []topiclog.Entry[T] // of the run at hand
 	entry topiclog.Entry[T]   // taken, if held
 	held  bool
 	batch []T
+	_     [64]byte
 }
 
 // OnLog returns a queue before handler h that reads log, and is yet to start.

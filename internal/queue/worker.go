@@ -11,6 +11,7 @@ import (
 
 // worker is a goroutine that handles events.
 type worker struct {
+	_ [64]byte // what follows is written for every event
 	*Queue
 	reader reader
 	events events
@@ -21,6 +22,7 @@ type worker struct {
 	event   string          // its name
 	active  bool            // a handler is at it
 	dropped uint64          // events dropped before it, to be reported
+	_       [64]byte
 }
 
 // reader is the part of a reader that does not depend on the type of payloads.

@@ -46,6 +46,7 @@ type Cursor struct {
 	// against the capacity.
 	_    [64]byte // it is written for every event
 	base atomic.Uint64
+	_    [64]byte
 }
 
 // Options are what a cursor is opened with.

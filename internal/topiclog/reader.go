@@ -7,7 +7,9 @@ type Reader struct {
 
 	// Of the reader of a cursor with one, who alone uses them: the run of
 	// events at hand, and how long the next one may be.
+	_                 [64]byte // they are written for every event
 	next, end, length uint64
+	_                 [64]byte
 
 	current uint64 // of a shared cursor: behind the event it is at, 0 for none; guarded by the lock
 }
