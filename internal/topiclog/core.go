@@ -18,6 +18,7 @@ type Core struct {
 	leaving   []*Cursor // that have ended, with a reader at work
 	asleep    []*Cursor // of cursors, those with a reader to wake
 	lent      bool      // a reader of an ended cursor goes on with the ring: not to be written any more
+	slowest   *Cursor   // which was the last of cursors that release looked at, or nil
 	search    int       // where in cursors a full one is looked for next
 	asked     uint64    // how often releaseSoon was called since the last release
 }
@@ -156,11 +157,23 @@ func (c *Core) dropOldest() {
 }
 
 // needed returns the first event that a cursor has before it, or that is
-// retained.
+// retained, and notes whose it is.
 func (c *Core) needed() uint64 {
 	needed := c.head - min(c.retain, c.head)
+	var slowest *Cursor
 	for _, p := range c.cursors {
-		needed = min(needed, p.base.Load())
+		if base := p.base.Load(); base <= needed {
+			needed, slowest = base, p
+		}
+	}
+	if slowest != c.slowest {
+		if c.slowest != nil {
+			c.slowest.slowest.Store(false)
+		}
+		if slowest != nil {
+			slowest.slowest.Store(true)
+		}
+		c.slowest = slowest
 	}
 	return max(needed, c.tail)
 }

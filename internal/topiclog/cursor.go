@@ -22,6 +22,7 @@ type Cursor struct {
 	start  uint64 // where it was opened
 
 	awaited atomic.Bool // a publisher waits for room in this one
+	slowest atomic.Bool // it keeps the log from letting go of events; written under the lock
 	ended   atomic.Bool // written under the lock
 	over    atomic.Bool // what was queued has been dropped
 	wake    chan struct{}

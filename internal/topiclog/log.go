@@ -12,7 +12,10 @@
 // The package knows neither buses nor handlers, and starts no goroutine.
 package topiclog
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Entry is an event in a log.
 type Entry[T any] struct {
@@ -23,7 +26,9 @@ type Entry[T any] struct {
 // Log is a log of events with payloads of type T. Make one with [New].
 type Log[T any] struct {
 	Core
-	ring []Entry[T] // guarded by the lock; its length is a power of two, or 0
+	_      [64]byte                   // what follows is read for every event
+	ring   []Entry[T]                 // guarded by the lock; its length is a power of two, or 0
+	shared atomic.Pointer[[]Entry[T]] // the same, for readers without the lock
 }
 
 // unlimited is a limit that no log reaches.
@@ -77,6 +82,10 @@ func (l *Log[T]) Append(ctx context.Context, payload T) {
 // Run begins the next run of events of a cursor with one reader, and returns
 // the ring to read it from, or nil if there is none.
 func (l *Log[T]) Run(r *Reader) (ring []Entry[T]) {
+	// In this order: the ring has all events that have been published before.
+	if r.extend() {
+		return *l.shared.Load()
+	}
 	l.Lock()
 	if r.run() {
 		ring = l.ringOf(r)
@@ -121,6 +130,7 @@ func (l *Log[T]) grow(size uint64) {
 		ring[i&(size-1)] = l.ring[i&uint64(len(l.ring)-1)]
 	}
 	l.ring = ring
+	l.shared.Store(&ring)
 }
 
 func (l *Log[T]) clear(from, to uint64) {

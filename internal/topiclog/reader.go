@@ -35,9 +35,27 @@ func (r *Reader) run() bool {
 	// What has been read is let go of a run at a time. Runs begin short, as a
 	// handler that takes long would hold up the release of what was before.
 	c.releaseSoon()
-	r.end = r.next + min(n, r.length)
-	r.length = min(2*r.length, longestRun)
+	r.runUntil(r.next + n)
 	return true
+}
+
+// extend begins another run right behind one, without the lock. It reports false
+// if that has to be taken: to fall idle, or to let go of what was read.
+func (r *Reader) extend() bool {
+	if r.slowest.Load() || r.ended.Load() {
+		return false
+	}
+	published := r.log.published()
+	if r.next == published {
+		return false
+	}
+	r.runUntil(published)
+	return true
+}
+
+func (r *Reader) runUntil(end uint64) {
+	r.end = min(end, r.next+r.length)
+	r.length = min(2*r.length, longestRun)
 }
 
 // Step takes the next event of the run, once it has been copied, unless it is not
