@@ -77,13 +77,14 @@ type Maker struct {
 
 // For returns the context of an event that was published with publisher.
 func (m *Maker) For(publisher context.Context, event uint64) *Context {
-	publisher = Publisher(publisher)
-	b := m.last
-	if b == nil || event-b.first >= blockSize || !same(b.publisher, publisher) {
-		b = &block{Origin: m.Origin, publisher: publisher, first: event, contexts: places}
-		m.last = b
+	if b := m.last; b != nil && event-b.first < blockSize && same(b.publisher, publisher) {
+		return &b.contexts[event-b.first]
 	}
-	return &b.contexts[event-b.first]
+	if bare := Publisher(publisher); !same(bare, publisher) {
+		return m.For(bare, event)
+	}
+	m.last = &block{Origin: m.Origin, publisher: publisher, first: event, contexts: places}
+	return &m.last.contexts[0]
 }
 
 // Forget lets go of the last publisher's context, if that holds anything.

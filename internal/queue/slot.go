@@ -23,8 +23,7 @@ type slot[T any] struct {
 	lane   *topiclog.LineReader
 
 	_     [64]byte
-	ring  []topiclog.Entry[T] // of the run at hand
-	entry topiclog.Entry[T]   // taken, if held
+	entry topiclog.Entry[T] // taken, if held
 	held  bool
 	batch []T
 	_     [64]byte
@@ -60,31 +59,18 @@ func (s *slot[T]) serve(w *worker) {
 	if !s.single {
 		for s.next(w) {
 			s.held = false
-			s.handle(s.entry.Context, w, s.entry.Payload)
+			s.handle(s.entry.Context, w, s.entry.Payload, w.reader.Event())
 		}
 		return
 	}
-	for {
-		at, ok := s.reader.At(len(s.ring))
-		if !ok {
-			if s.ring = s.log.Run(s.reader); s.ring == nil {
-				return
-			}
-			continue
-		}
-		// Copied before Step, after which it may be written over.
-		e := s.ring[at]
-		if taken, last := s.reader.Step(); taken {
-			if last {
-				s.ring = nil // what is dropped meanwhile is not to be held
-			}
-			s.handle(e.Context, w, e.Payload)
-		}
+	var e topiclog.Entry[T]
+	for s.log.Next(s.reader, &e) {
+		s.handle(e.Context, w, e.Payload, s.reader.Event())
 	}
 }
 
-func (s *slot[T]) handle(publisher context.Context, w *worker, payload T) {
-	w.ctx = w.maker.For(publisher, w.reader.Event())
+func (s *slot[T]) handle(publisher context.Context, w *worker, payload T, event uint64) {
+	w.ctx = w.maker.For(publisher, event)
 	if s.Name != nil {
 		w.event = s.Name(payload)
 	}
@@ -105,7 +91,7 @@ func (s *slot[T]) next(w *worker) bool {
 		case s.keyed != nil:
 			w.dropped, more, s.held = s.keyed.Take(s.lane, &s.entry)
 		case s.single:
-			s.held = s.nextInPlace()
+			s.held = s.log.Next(s.reader, &s.entry)
 		default:
 			w.dropped, more, s.held = s.log.Take(s.reader, &s.entry)
 		}
@@ -121,22 +107,6 @@ func (s *slot[T]) next(w *worker) bool {
 		w.Dropped(w.maker.For(s.entry.Context, w.reader.Event()), w.event, n)
 	}
 	return s.held
-}
-
-func (s *slot[T]) nextInPlace() bool {
-	for {
-		at, ok := s.reader.At(len(s.ring))
-		if !ok {
-			if s.ring = s.log.Run(s.reader); s.ring == nil {
-				return false
-			}
-			continue
-		}
-		s.entry = s.ring[at]
-		if taken, _ := s.reader.Step(); taken {
-			return true
-		}
-	}
 }
 
 func (s *slot[T]) collect(w *worker) bool {
@@ -156,5 +126,5 @@ func (s *slot[T]) handleBatch(ctx context.Context) error {
 }
 
 func (s *slot[T]) forget() {
-	s.ring, s.entry, s.batch = nil, topiclog.Entry[T]{}, nil
+	s.entry, s.batch = topiclog.Entry[T]{}, nil
 }

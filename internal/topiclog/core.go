@@ -253,12 +253,14 @@ func (c *Core) EndAll(drop bool) []Left {
 	c.Shut()
 	c.Lock()
 	defer c.Unlock()
-	left := c.left()
 	for _, p := range slices.Backward(c.cursors) {
-		p.end(drop)
+		p.end(false) // what is left for it changes under the lock only from here on
 	}
-	for i := len(c.leaving) - 1; drop && i >= 0; i-- {
-		c.leaving[i].end(true)
+	left := c.left()
+	for _, p := range slices.Backward(c.leaving) {
+		if drop {
+			p.end(true)
+		}
 	}
 	c.retain = 0
 	c.release()

@@ -25,10 +25,8 @@ func sleepers(t *testing.T, l *topiclog.Log[int], n, capacity int) (readers []*t
 func serve(t *testing.T, l *topiclog.Log[int], r *topiclog.Reader) {
 	t.Helper()
 	<-r.Wake()
-	for ring := l.Run(r); ring != nil; ring = l.Run(r) {
-		for _, ok := r.At(len(ring)); ok; _, ok = r.At(len(ring)) {
-			r.Step()
-		}
+	var e topiclog.Entry[int]
+	for l.Next(r, &e) { //nolint:revive // nothing is done with the events
 	}
 	require.Equal(t, topiclog.Asleep, r.Sleep())
 }

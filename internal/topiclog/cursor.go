@@ -29,6 +29,7 @@ type Cursor struct {
 
 	// Guarded by the lock.
 	until      uint64 // where it ended
+	at         uint64 // base of a cursor that has ended
 	final      any    // the ring to read from when ended
 	gap        uint64 // dropped since the last take
 	dropped    uint64
@@ -44,7 +45,8 @@ type Cursor struct {
 	bed        int    // in asleep
 
 	// base is behind the last event that was taken, and so no longer counts
-	// against the capacity.
+	// against the capacity. When the cursor ends it is sealed, in the same step
+	// in which that is read, and at goes on in its place.
 	_    [64]byte // it is written for every event
 	base atomic.Uint64
 	_    [64]byte
@@ -97,6 +99,26 @@ func (p *Cursor) bound() uint64 {
 	return max(p.base.Load(), p.start) + uint64(p.Capacity)
 }
 
+// sealed is in the base of a cursor that has ended.
+const sealed = 1 << 63
+
+// position returns base, or what has taken its place.
+func (p *Cursor) position() uint64 {
+	if p.ended.Load() {
+		return p.at
+	}
+	return p.base.Load()
+}
+
+// moveTo sets base, or what has taken its place.
+func (p *Cursor) moveTo(position uint64) {
+	if p.ended.Load() {
+		p.at = position
+	} else {
+		p.base.Store(position)
+	}
+}
+
 func (p *Cursor) unread() uint64 {
 	if p.over.Load() {
 		return 0
@@ -105,12 +127,12 @@ func (p *Cursor) unread() uint64 {
 	if p.ended.Load() {
 		end = p.until
 	}
-	return end - min(end, p.base.Load())
+	return end - min(end, p.position())
 }
 
 func (p *Cursor) left() Left {
 	l := Left{Owner: p.Owner, Queued: p.unread(), AtWork: uint64(p.atWork)}
-	if !p.shared && p.rested != p.base.Load() {
+	if !p.shared && p.rested != p.position() {
 		l.AtWork = 1
 	}
 	return l
@@ -129,11 +151,7 @@ func (p *Cursor) Left() Left {
 func (p *Cursor) Counts() (taken, dropped, discarded uint64) {
 	p.log.Lock()
 	defer p.log.Unlock()
-	discarded = p.discarded
-	if !p.shared && p.over.Load() {
-		discarded = p.until - p.base.Load() // a reader may have been about to take one
-	}
-	return p.base.Load() - p.first - p.dropped, p.dropped, discarded
+	return p.position() - p.first - p.dropped, p.dropped, p.discarded
 }
 
 // HasRoom reports whether another event would fit.
@@ -181,8 +199,11 @@ func (p *Cursor) Over() bool { return p.over.Load() }
 func (p *Cursor) end(drop bool) {
 	c := p.log
 	if !p.ended.Load() {
-		p.until = c.head
+		p.until, p.at = c.head, p.base.Or(sealed)
 		p.ended.Store(true)
+		if c.slowest == p {
+			c.slowest = nil
+		}
 		for p.sleeping > 0 {
 			c.wakeOne(p)
 		}
@@ -200,9 +221,7 @@ func (p *Cursor) end(drop bool) {
 		c.limit, c.dropLimit, c.free = 0, 0, 0
 	}
 	if drop {
-		if p.shared {
-			p.discarded += p.unread()
-		}
+		p.discarded += p.unread()
 		p.final = nil
 		p.over.Store(true)
 	}

@@ -79,19 +79,28 @@ func (l *Log[T]) Append(ctx context.Context, payload T) {
 	l.appended()
 }
 
-// Run begins the next run of events of a cursor with one reader, and returns
-// the ring to read it from, or nil if there is none.
-func (l *Log[T]) Run(r *Reader) (ring []Entry[T]) {
-	// In this order: the ring has all events that have been published before.
-	if r.extend() {
-		return *l.shared.Load()
+// Next takes the next event of a cursor with one reader into e, and reports
+// false if there is none.
+func (l *Log[T]) Next(r *Reader, e *Entry[T]) bool {
+	if r.next < r.end || r.extend() {
+		// In this order: a ring of before the end is not written to any more
+		// where the cursor has something to read.
+		if ring := *l.shared.Load(); !r.ended.Load() {
+			*e = ring[r.next&uint64(len(ring)-1)]
+			if r.claim() {
+				return true
+			}
+		}
 	}
 	l.Lock()
-	if r.run() {
-		ring = l.ringOf(r)
+	ok := r.begin()
+	if ok {
+		ring := l.ringOf(r)
+		*e = ring[r.next&uint64(len(ring)-1)]
+		r.took()
 	}
 	l.Unlock()
-	return ring
+	return ok
 }
 
 // Take takes an event of a shared cursor into e, and says how many were dropped

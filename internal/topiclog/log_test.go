@@ -24,17 +24,9 @@ func TestSmoke(t *testing.T) {
 	l.Unlock()
 	require.Equal(t, topiclog.NoRoom, v)
 	got := 0
-	for ring := l.Run(r); ring != nil; ring = l.Run(r) {
-		for {
-			at, ok := r.At(len(ring))
-			if !ok {
-				break
-			}
-			require.Equal(t, got, ring[at].Payload)
-			got++
-			taken, _ := r.Step()
-			require.True(t, taken)
-		}
+	var e topiclog.Entry[int]
+	for ; l.Next(r, &e); got++ {
+		require.Equal(t, got, e.Payload)
 	}
 	require.Equal(t, 4, got)
 	require.Equal(t, topiclog.Asleep, r.Sleep())

@@ -6,77 +6,77 @@ type Reader struct {
 	*Cursor
 
 	// Of the reader of a cursor with one, who alone uses them: the run of
-	// events at hand, and how long the next one may be.
-	_                 [64]byte // they are written for every event
-	next, end, length uint64
-	_                 [64]byte
+	// events at hand, and where it has had the log let go of what it read.
+	_                   [64]byte // they are written for every event
+	next, end, released uint64
+	_                   [64]byte
 
 	current uint64 // of a shared cursor: behind the event it is at, 0 for none; guarded by the lock
 }
 
-// longestRun bounds how many events are read and not let go of.
-const longestRun = 32
+// mostHeld bounds how many events are read and not let go of.
+const mostHeld = 32
 
 // NewReader returns a reader of the cursor, which counts as one already.
 func (p *Cursor) NewReader() *Reader {
-	return &Reader{Cursor: p, next: p.base.Load(), end: p.base.Load(), length: 1}
+	p.log.Lock()
+	defer p.log.Unlock()
+	at := p.position()
+	return &Reader{Cursor: p, next: at, end: at, released: at}
 }
 
-// run begins the next run of events, and reports false when there is none: the
-// event that the reader was at is over then.
-func (r *Reader) run() bool {
-	c := r.log
-	n := r.unread()
-	if n == 0 || r.over.Load() {
-		r.rested, r.length = r.base.Load(), 1
-		c.releaseSoon()
-		return false
-	}
-	// What has been read is let go of a run at a time. Runs begin short, as a
-	// handler that takes long would hold up the release of what was before.
-	c.releaseSoon()
-	r.runUntil(r.next + n)
-	return true
-}
-
-// extend begins another run right behind one, without the lock. It reports false
-// if that has to be taken: to fall idle, or to let go of what was read.
+// extend lengthens the run at hand. It reports false if that takes the lock: to
+// fall idle, to let go of what was read, or because the cursor has ended.
 func (r *Reader) extend() bool {
-	if r.slowest.Load() || r.ended.Load() {
+	if r.ended.Load() {
 		return false
 	}
-	published := r.log.published()
-	if r.next == published {
+	if r.next-r.released >= mostHeld {
+		if r.slowest.Load() {
+			return false
+		}
+		r.released = r.next
+	}
+	end := min(r.log.published(), r.released+mostHeld)
+	if r.next == end {
 		return false
 	}
-	r.runUntil(published)
+	r.end = end
 	return true
 }
 
-func (r *Reader) runUntil(end uint64) {
-	r.end = min(end, r.next+r.length)
-	r.length = min(2*r.length, longestRun)
-}
-
-// Step takes the next event of the run, once it has been copied, unless it is not
-// to be handled any more, and reports whether it was the last one.
-func (r *Reader) Step() (taken, last bool) {
-	if r.over.Load() {
+// claim takes the next event of the run, once it has been copied, unless the
+// cursor has ended: then only the lock tells what is left for it.
+func (r *Reader) claim() bool {
+	if r.base.Swap(r.next+1) >= sealed {
 		r.end = r.next
-		return false, true
+		return false
 	}
 	r.next++
-	r.base.Store(r.next)
 	if r.awaited.Load() {
 		r.madeRoom()
 	}
-	return true, r.next == r.end
+	return true
 }
 
-// At returns the place of the next event in a ring of a given length, and false
-// at the end of the run.
-func (r *Reader) At(length int) (place uint64, ok bool) {
-	return r.next & uint64(length-1), r.next < r.end
+// begin reports whether there is an event to take under the lock. If not, the
+// one that the reader was at is over.
+func (r *Reader) begin() bool {
+	r.log.releaseSoon()
+	r.released = r.next
+	if r.unread() == 0 {
+		r.rested = r.position()
+		return false
+	}
+	return true
+}
+
+// took counts an event that was taken under the lock.
+func (r *Reader) took() {
+	r.next++
+	r.end = r.next
+	r.moveTo(r.next)
+	r.serveAwaited()
 }
 
 // Event returns the number of the event that was taken last, for Hold.
@@ -90,9 +90,16 @@ func (r *Reader) Event() uint64 {
 func (p *Cursor) madeRoom() {
 	p.log.Lock()
 	defer p.log.Unlock()
-	p.awaited.Store(false)
-	p.log.limit = 0
-	p.log.serve()
+	p.serveAwaited()
+}
+
+// serveAwaited lets in who waits for room in this cursor.
+func (p *Cursor) serveAwaited() {
+	if p.awaited.Load() {
+		p.awaited.Store(false)
+		p.log.limit = 0
+		p.log.serve()
+	}
 }
 
 // take takes an event of a shared cursor, and says how many were dropped
@@ -103,11 +110,11 @@ func (r *Reader) take() (at, dropped uint64, more, ok bool) {
 	if !r.Batch {
 		r.finish()
 	}
-	if r.unread() == 0 || r.over.Load() {
+	if r.unread() == 0 {
 		return 0, 0, false, false
 	}
-	at = r.base.Load()
-	r.base.Store(at + 1)
+	at = r.position()
+	r.moveTo(at + 1)
 	r.current = at + 1
 	r.atWork++
 	dropped, r.gap = r.gap, 0
@@ -123,11 +130,7 @@ func (r *Reader) take() (at, dropped uint64, more, ok bool) {
 // taken follows take, once the event has been copied.
 func (r *Reader) taken() {
 	r.log.releaseSoon()
-	if r.awaited.Load() {
-		r.awaited.Store(false)
-		r.log.limit = 0
-		r.log.serve()
-	}
+	r.serveAwaited()
 }
 
 // finish ends the event that a reader of a shared cursor is at.
@@ -180,7 +183,7 @@ func (r *Reader) Sleep() State {
 	if !collecting {
 		r.finish()
 	}
-	r.rested = r.base.Load()
+	r.rested = r.position()
 	r.collecting = collecting
 	r.lieDown()
 	if !collecting {
@@ -220,7 +223,7 @@ func (r *Reader) Exit() (last bool) {
 	c.Lock()
 	defer c.Unlock()
 	r.finish()
-	r.rested = r.base.Load()
+	r.rested = r.position()
 	r.started--
 	c.rested()
 	if r.ended.Load() && r.started == 0 {
@@ -251,7 +254,7 @@ func (r *Reader) Hold(event uint64) bool {
 	c := r.log
 	c.Lock()
 	defer c.Unlock()
-	if r.shared && r.current != event || !r.shared && (r.base.Load() != event || r.rested == event) {
+	if r.shared && r.current != event || !r.shared && (r.position() != event || r.rested == event) {
 		return false
 	}
 	c.begun()
