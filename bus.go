@@ -81,7 +81,7 @@ func (b *Bus) begin() *home {
 	}
 	h := &home{bus: weak.Make(b)}
 	b.async.Origin.Life, b.async.Origin.Bus = &h.life, b
-	b.async.Publisher = func(t *task) context.Context { return t.publisher }
+	b.async.Publisher = func(t task) context.Context { return t.publisher }
 	b.async.Run = b.runTask
 	b.async.Limit = b.options.asyncLimit
 	b.async.Bubble = goid.Bubble()

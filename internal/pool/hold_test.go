@@ -15,7 +15,7 @@ func TestTaskThatHasEndedItsGoroutineIsNotHeld(t *testing.T) {
 		contexts, rest := make(chan context.Context, 2), make(chan struct{})
 		p := &Pool[bool]{
 			Origin:    origin.Origin{Life: new(origin.Life)},
-			Publisher: func(*bool) context.Context { return context.Background() },
+			Publisher: func(bool) context.Context { return context.Background() },
 			Run: func(ctx context.Context, exits bool) {
 				contexts <- ctx
 				if exits {

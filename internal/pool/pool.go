@@ -29,7 +29,7 @@ const patience = 64
 // Pool runs tasks. Its exported fields are immutable once it is used.
 type Pool[T any] struct {
 	Origin    origin.Origin // of the contexts of tasks, but for its Source
-	Publisher func(*T) context.Context
+	Publisher func(T) context.Context
 	Run       func(ctx context.Context, task T) // may end its goroutine
 	Limit     uint64                            // of tasks that are not finished, 0 for none
 	Bubble    uint64                            // in which the pool is made, 0 for none
@@ -85,15 +85,13 @@ func (p *Pool[T]) Go(task T, admitted bool) Verdict {
 	return Taken
 }
 
-// firstFake and lastFake are the seconds at which the clock of a
-// testing/synctest bubble begins, and at which no test is any more.
-const firstFake, lastFake = 946684800, firstFake + 20*366*24*60*60
+// begun is by the real clock. That of a testing/synctest bubble begins in 2000.
+var begun = time.Now()
 
 // isForeign reports whether the caller is in a bubble in which the pool was not
 // made. Such a task runs in that bubble, and not with the others.
 func (p *Pool[T]) isForeign() bool {
-	now := time.Now().Unix()
-	if now < firstFake || now > lastFake {
+	if time.Since(begun) >= 0 {
 		return false // at a glance: the clock is the real one
 	}
 	bubble := goid.Bubble()

@@ -102,7 +102,7 @@ func (w *worker[T]) run(task T) {
 		w.current.Store(0)
 		w.pool.finish()
 	}()
-	w.pool.Run(w.maker.For(w.pool.Publisher(&task), w.number), task)
+	w.pool.Run(w.maker.For(w.pool.Publisher(task), w.number), task)
 }
 
 // Hold reports whether the task of that number is running, and if so keeps the
