@@ -170,8 +170,10 @@ func (b *Bus) compile(r *route, name string, bound binding, subscriptions []*Sub
 		}
 	}
 	p.places = placesOf(r, subscriptions)
-	if len(p.places) > 0 && bound.delivery.mapPayload {
-		p.asMaps = payload.StructOf(bound.contract.payloadType())
+	for i := range p.places {
+		if bound.delivery.mapPayload {
+			p.places[i].asMaps = payload.StructOf(bound.contract.payloadType())
+		}
 	}
 	p.untyped = make(handlers[Event], len(p.inline))
 	for i, s := range p.inline {

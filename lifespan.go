@@ -139,7 +139,7 @@ func (s *Subscription) within(middleware []Middleware, handler Handler) Handler 
 	if len(middleware) == 0 {
 		return handler
 	}
-	wrapped, life := wrap(handler, middleware), s.life
+	wrapped, life := wrap(handler, middleware), s.lifespan()
 	return func(ctx context.Context, event Event) error {
 		if life != nil && life.isOver() {
 			return nil

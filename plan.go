@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"reflect"
 	"runtime"
 )
 
@@ -13,12 +12,11 @@ type plan struct {
 	event      string
 	generation uint64
 	named      bool            // failures name the handler in their text
+	plain      bool            // the inline handlers run one after the other, and that is all
 	declared   delivery        // what the topics ask for
 	delivery   delivery        // what that and the bus come to
 	inline     []*Subscription // whose handlers run in the publish, in their order
-	plain      bool            // they run one after the other, and that is all
 	places     []placed        // where the event is left for queued handlers, in the order of locking
-	asMaps     reflect.Type    // the struct that untyped queued handlers are to see as a map, or nil
 
 	untyped handlers[Event] // the inline handlers, for payloads in an Event
 	typed   any             // what a typed publish does: *handlers[T], *posting[T] or boxed[T]; nil without a topic

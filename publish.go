@@ -24,6 +24,7 @@ type place interface {
 type placed struct {
 	place
 	takers []*Subscription // who is to be told of an event that cannot be prepared
+	asMaps reflect.Type    // the struct that untyped handlers are to see as a map, or nil
 }
 
 // prepared is what a place adds.
@@ -58,10 +59,10 @@ func (c *parcel) fill(p *plan, event Event) {
 	if len(p.places) > len(c.few) {
 		c.many = make([]prepared, len(p.places))
 	}
-	if p.asMaps != nil && event.Data != nil && payload.StructOf(reflect.TypeOf(event.Data)) == p.asMaps {
-		c.event.Data = asMap{event.Data}
-	}
 	for i, at := range p.places {
+		if at.asMaps != nil && event.Data != nil && payload.StructOf(reflect.TypeOf(event.Data)) == at.asMaps {
+			c.event.Data = asMap{event.Data}
+		}
 		ready, err := prepare(at, event, c.event)
 		if ready.refused = err != nil; ready.refused {
 			for _, s := range at.takers {

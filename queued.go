@@ -86,7 +86,7 @@ func (t *Topic[T]) SubscribeBatch(bus *Bus, handler func(ctx context.Context, pa
 		return nil, err
 	}
 	s := newSubscription(bus, t.name, handler, chosen, 0)
-	many := limited(s.life, false, handler)
+	many := limited(s.lifespan(), false, handler)
 	if middleware := bus.around(t.options.middleware, chosen.middleware); len(middleware) > 0 {
 		wrapped := s.within(middleware, unbox(many))
 		many = func(ctx context.Context, values []T) error { return wrapped(ctx, Event{Name: t.name, Data: values}) }

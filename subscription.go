@@ -26,21 +26,21 @@ type Subscription struct {
 	function uintptr // entry of the user's function, for its name
 	caller   uintptr // where it was made
 	number   uint64  // in the order of subscription
-	priority int
-	*extras  // nil for most
-	life     *lifespan
+	*extras          // nil for most
 }
 
 // extras is what few subscriptions have.
 type extras struct {
-	name    string
-	pattern *pattern.Pattern // nil for a name
-	open    func(*route)     // makes queue and place; nil for an inline handler
-	queue   *queue.Queue
-	place   place // in which events are left for this subscription alone, or nil
-	part    part  // from which the queue reads
-	typed   bool  // reads the typed log of its route
-	limits  queueOptions
+	name     string
+	priority int
+	life     *lifespan
+	pattern  *pattern.Pattern // nil for a name
+	open     func(*route)     // makes queue and place; nil for an inline handler
+	queue    *queue.Queue
+	place    place // in which events are left for this subscription alone, or nil
+	part     part  // from which the queue reads
+	typed    bool  // reads the typed log of its route
+	limits   queueOptions
 
 	warned atomic.Int64 // when a publisher was last reported to wait for it, in Unix nanoseconds
 
@@ -53,14 +53,15 @@ type extras struct {
 // newSubscription returns a subscription that the user has made depth frames
 // above its caller.
 func newSubscription(b *Bus, event string, handler any, chosen *subscriptionOptions, depth int) *Subscription {
-	s := &Subscription{bus: b, event: event, priority: chosen.priority, caller: callerOf(depth + 2)}
+	s := &Subscription{bus: b, event: event, caller: callerOf(depth + 2)}
 	if handler != nil {
 		s.function = reflect.ValueOf(handler).Pointer()
 	}
-	if chosen.name != "" || chosen.until != nil || chosen.queue.capacity > 0 {
-		s.extras = &extras{name: chosen.name, limits: chosen.queue}
+	limited := chosen.once || chosen.until != nil || chosen.waits
+	if limited || chosen.name != "" || chosen.priority != 0 || chosen.queue.capacity > 0 {
+		s.extras = &extras{name: chosen.name, priority: chosen.priority, limits: chosen.queue}
 	}
-	if chosen.once || chosen.until != nil || chosen.waits {
+	if limited {
 		s.life = &lifespan{once: chosen.once, until: chosen.until, waits: chosen.waits, of: s}
 	}
 	return s
@@ -95,6 +96,21 @@ func (s *Subscription) isQueued() bool { return s.extras != nil && s.queue != ni
 
 func (s *Subscription) isPattern() bool { return s.extras != nil && s.pattern != nil }
 
+// lifespan returns that of the subscription, or nil.
+func (s *Subscription) lifespan() *lifespan {
+	if s.extras == nil {
+		return nil
+	}
+	return s.life
+}
+
+func (s *Subscription) priorityOf() int {
+	if s.extras == nil {
+		return 0
+	}
+	return s.priority
+}
+
 // Unsubscribe ends the subscription: no event published from now on reaches
 // the handler, and what is queued for it is dropped. A publish that is under
 // way may still run an inline handler. It is safe to call more than once, from
@@ -123,7 +139,7 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	case s.isQueued():
 		s.queue.End(false)
 		return s.await(ctx, s.queue.Done(), s.queue.Group())
-	case s.life != nil && s.life.waits:
+	case s.lifespan() != nil && s.life.waits:
 		return s.await(ctx, s.life.stop(), &s.life.group)
 	}
 	return nil
@@ -178,7 +194,7 @@ func (s *Subscription) leave() {
 
 // watch has the subscription end with the context of WithUntil.
 func (s *Subscription) watch() {
-	if s.life == nil || s.life.until == nil {
+	if s.lifespan() == nil || s.life.until == nil {
 		return
 	}
 	stop := context.AfterFunc(s.life.until, s.Unsubscribe)
@@ -193,7 +209,7 @@ func (s *Subscription) watch() {
 
 // unwatch undoes watch.
 func (s *Subscription) unwatch() {
-	if s.life == nil || s.life.until == nil {
+	if s.lifespan() == nil || s.life.until == nil {
 		return
 	}
 	s.bus.mu.Lock()
@@ -236,7 +252,7 @@ func (s *Subscription) logOptions() topiclog.Options {
 
 // order is the order in which handlers run.
 func (s *Subscription) order(other *Subscription) int {
-	return cmp.Or(cmp.Compare(other.priority, s.priority), cmp.Compare(s.number, other.number))
+	return cmp.Or(cmp.Compare(other.priorityOf(), s.priorityOf()), cmp.Compare(s.number, other.number))
 }
 
 // insertSorted puts s in its place.

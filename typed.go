@@ -195,7 +195,7 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	}
 	s := newSubscription(bus, t.name, handler, chosen, 0)
 	middleware := bus.around(t.options.middleware, chosen.middleware)
-	direct := limited(s.life, len(middleware) > 0, handler)
+	direct := limited(s.lifespan(), len(middleware) > 0, handler)
 	s.handler = s.within(middleware, unbox(direct))
 	switch {
 	case chosen.queue.capacity > 0:
@@ -208,7 +208,7 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 		s.direct = boxed[T]{}
 	default:
 		s.direct = direct
-		s.handler = unlessOver(s.life, s.handler)
+		s.handler = unlessOver(s.lifespan(), s.handler)
 	}
 	return bus.add(s, t.binding())
 }

@@ -138,7 +138,7 @@ func (b *Bus) Subscribe(pattern string, handler Handler, options ...SubscribeOpt
 	}
 	s := newSubscription(b, pattern, handler, chosen, 0)
 	middleware := b.around(nil, chosen.middleware)
-	s.handler = s.within(middleware, limited(s.life, len(middleware) > 0, handler))
+	s.handler = s.within(middleware, limited(s.lifespan(), len(middleware) > 0, handler))
 	if !parsed.IsLiteral() {
 		if s.extras == nil {
 			s.extras = new(extras)
