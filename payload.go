@@ -12,12 +12,12 @@ import (
 // contractOf is the contract of all topics whose payload is T.
 type contractOf[T any] struct{}
 
-func (contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
+func (*contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
 
-func (contractOf[T]) newLog() typedLog { return topicLog[T]{topiclog.New[T]()} }
+func (*contractOf[T]) newLog() typedLog { return &topicLog[T]{topiclog.New[T]()} }
 
 // compile adds to p what a publish of a T does without boxing it.
-func (contractOf[T]) compile(p *plan) {
+func (*contractOf[T]) compile(p *plan) {
 	inline := inlineHandlers[T](p)
 	if len(p.places) == 0 && inline != nil {
 		p.typed = inline
@@ -28,14 +28,14 @@ func (contractOf[T]) compile(p *plan) {
 		return
 	}
 	switch at := p.places[0].place.(type) {
-	case topicLog[T]:
-		p.typed = &posting[T]{inline: inline, log: at.Log}
-	case keyedPlace[T]:
+	case *topicLog[T]:
+		p.typed = &posting[T]{inline: inline, log: at.log}
+	case *keyedPlace[T]:
 		p.typed = &posting[T]{inline: inline, keyed: at}
 	}
 }
 
-func (contractOf[T]) compiled(p *plan) bool {
+func (*contractOf[T]) compiled(p *plan) bool {
 	switch p.typed.(type) {
 	case *handlers[T], *posting[T], boxed[T]:
 		return true
@@ -51,7 +51,7 @@ type boxed[T any] struct{}
 type posting[T any] struct {
 	inline *handlers[T]
 	log    *topiclog.Log[T] // or else
-	keyed  keyedPlace[T]
+	keyed  *keyedPlace[T]
 }
 
 // offer leaves payload in the place if that has room.
@@ -59,14 +59,14 @@ func (x *posting[T]) offer(ctx context.Context, payload T) bool {
 	if x.log != nil {
 		return x.log.Offer(ctx, payload)
 	}
-	if !x.keyed.HasRoom() {
+	if !x.keyed.queue.Lines().HasRoom() {
 		return false // before the key is asked for, which is done once
 	}
 	var key string
 	if guard(func() { key = x.keyed.key(payload) }) != nil {
 		return false // to be found again on the way that reports it
 	}
-	return x.keyed.Offer(ctx, payload, key)
+	return x.keyed.queue.Offer(ctx, payload, key)
 }
 
 // inlineHandlers returns the handlers of p if all of them take a T as it is.
@@ -91,12 +91,12 @@ type typedLog interface {
 	core() *topiclog.Core
 }
 
-type topicLog[T any] struct{ *topiclog.Log[T] }
+type topicLog[T any] struct{ log *topiclog.Log[T] }
 
-func (l topicLog[T]) core() *topiclog.Core { return &l.Core }
-func (l topicLog[T]) gate() *topiclog.Gate { return &l.Gate }
+func (l *topicLog[T]) core() *topiclog.Core { return l.log.Core() }
+func (l *topicLog[T]) gate() *topiclog.Gate { return &l.log.Core().Gate }
 
-func (topicLog[T]) prepare(event, _ Event) (prepared, error) {
+func (*topicLog[T]) prepare(event, _ Event) (prepared, error) {
 	if _, ok := event.Data.(T); ok {
 		return prepared{payload: event.Data}, nil
 	}
@@ -104,25 +104,25 @@ func (topicLog[T]) prepare(event, _ Event) (prepared, error) {
 	return prepared{payload: value}, err
 }
 
-func (l topicLog[T]) put(ctx context.Context, _ Event, p prepared) {
+func (l *topicLog[T]) put(ctx context.Context, _ Event, p prepared) {
 	value, _ := p.payload.(T) // a nil interface is a T that no assertion finds
-	l.Append(ctx, value)
+	l.log.Append(ctx, value)
 }
 
-func (topicLog[T]) entry(ctx context.Context, _ Event, p prepared) any {
+func (*topicLog[T]) entry(ctx context.Context, _ Event, p prepared) any {
 	value, _ := p.payload.(T)
 	return &topiclog.Entry[T]{Context: ctx, Payload: value}
 }
 
 // keyedPlace is the queue of one typed subscription, by keys.
 type keyedPlace[T any] struct {
-	*topiclog.Keyed[T]
-	key func(T) string
+	queue *topiclog.Keyed[T]
+	key   func(T) string
 }
 
-func (k keyedPlace[T]) gate() *topiclog.Gate { return &k.Gate }
+func (k *keyedPlace[T]) gate() *topiclog.Gate { return &k.queue.Lines().Gate }
 
-func (k keyedPlace[T]) prepare(event, _ Event) (prepared, error) {
+func (k *keyedPlace[T]) prepare(event, _ Event) (prepared, error) {
 	value, err := payloadOf[T](event)
 	if err != nil {
 		return prepared{}, err
@@ -130,12 +130,12 @@ func (k keyedPlace[T]) prepare(event, _ Event) (prepared, error) {
 	return prepared{payload: value, key: k.key(value)}, nil
 }
 
-func (k keyedPlace[T]) put(ctx context.Context, _ Event, p prepared) {
+func (k *keyedPlace[T]) put(ctx context.Context, _ Event, p prepared) {
 	value, _ := p.payload.(T)
-	k.Append(ctx, value, p.key)
+	k.queue.Append(ctx, value, p.key)
 }
 
-func (keyedPlace[T]) entry(ctx context.Context, _ Event, p prepared) any {
+func (*keyedPlace[T]) entry(ctx context.Context, _ Event, p prepared) any {
 	value, _ := p.payload.(T)
 	return &topiclog.KeyedEntry[T]{Entry: topiclog.Entry[T]{Context: ctx, Payload: value}, Key: p.key}
 }
@@ -143,7 +143,7 @@ func (keyedPlace[T]) entry(ctx context.Context, _ Event, p prepared) any {
 // eventLog is the log of untyped subscriptions, as a place.
 type eventLog struct{ *topiclog.Log[Event] }
 
-func (l eventLog) gate() *topiclog.Gate                             { return &l.Gate }
+func (l eventLog) gate() *topiclog.Gate                             { return &l.Core().Gate }
 func (eventLog) prepare(_, _ Event) (prepared, error)               { return prepared{}, nil }
 func (l eventLog) put(ctx context.Context, event Event, _ prepared) { l.Append(ctx, event) }
 func (eventLog) entry(ctx context.Context, event Event, _ prepared) any {
@@ -156,7 +156,7 @@ type keyedEvents struct {
 	key func(Event) string
 }
 
-func (k keyedEvents) gate() *topiclog.Gate { return &k.Gate }
+func (k keyedEvents) gate() *topiclog.Gate { return &k.Lines().Gate }
 
 func (k keyedEvents) prepare(_, mapped Event) (prepared, error) {
 	return prepared{key: k.key(unmap(mapped))}, nil

@@ -13,6 +13,8 @@ import (
 
 // openTyped returns what makes the queue of a subscription through a topic,
 // when the bus takes it.
+//
+//go:noinline
 func openTyped[T any](s *Subscription, one func(context.Context, T) error, many func(context.Context, []T) error) func(*route) {
 	s.extras.typed = true
 	key, ordered := s.limits.orderBy.(func(T) string)
@@ -20,15 +22,15 @@ func openTyped[T any](s *Subscription, one func(context.Context, T) error, many 
 		handler := queue.Handler[T]{One: one, Many: many}
 		if ordered {
 			keyed := topiclog.NewKeyed[T](s.logOptions())
-			s.place = keyedPlace[T]{keyed, key}
+			s.place = &keyedPlace[T]{keyed, key}
 			var kept *topiclog.Log[T]
 			if r.delivery.replay > 0 {
-				kept = s.bus.typedLog(r).(topicLog[T]).Log
+				kept = s.bus.typedLog(r).(*topicLog[T]).log
 			}
-			s.queue = queue.OnKeys(s.hooks(s.bus.keep(&keyed.Lines)), keyed, kept, handler)
+			s.queue = queue.OnKeys(s.hooks(s.bus.keep(keyed.Lines())), keyed, kept, handler)
 		} else {
-			log := s.bus.typedLog(r).(topicLog[T]).Log
-			s.queue = queue.OnLog(s.hooks(&log.Core), log, s.logOptions(), s.batchOptions(), handler)
+			log := s.bus.typedLog(r).(*topicLog[T]).log
+			s.queue = queue.OnLog(s.hooks(log.Core()), log, s.logOptions(), s.batchOptions(), handler)
 		}
 	}
 }
@@ -49,14 +51,14 @@ func openEvents(s *Subscription) func(*route) {
 			if r != nil && r.delivery.replay > 0 {
 				kept = s.bus.eventLog(r)
 			}
-			s.queue = queue.OnKeys(s.hooks(s.bus.keep(&keyed.Lines)), keyed, kept, handler)
+			s.queue = queue.OnKeys(s.hooks(s.bus.keep(keyed.Lines())), keyed, kept, handler)
 		case r == nil:
 			log := topiclog.New[Event]()
 			s.place = eventLog{log}
-			s.queue = queue.OnLog(s.hooks(s.bus.keep(&log.Core)), log, s.logOptions(), nil, handler)
+			s.queue = queue.OnLog(s.hooks(s.bus.keep(log.Core())), log, s.logOptions(), nil, handler)
 		default:
 			log := s.bus.eventLog(r)
-			s.queue = queue.OnLog(s.hooks(&log.Core), log, s.logOptions(), nil, handler)
+			s.queue = queue.OnLog(s.hooks(log.Core()), log, s.logOptions(), nil, handler)
 		}
 	}
 }
@@ -130,10 +132,11 @@ func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOpt
 	}
 	s := newSubscription(bus, t.name, nil, chosen, 1)
 	s.extras.typed = true
-	var loop *queue.Loop[T]
+	var loop *queue.Loop
+	var at func(context.Context, func(context.Context, T) bool) bool
 	s.open = func(r *route) {
-		log := bus.typedLog(r).(topicLog[T]).Log
-		loop = queue.NewLoop(s.hooks(&log.Core), log, s.logOptions())
+		log := bus.typedLog(r).(*topicLog[T]).log
+		loop, at = queue.NewLoop(s.hooks(log.Core()), log, s.logOptions())
 		s.queue = loop.Queue
 	}
 	if _, err = bus.add(s, t.binding()); err != nil {
@@ -142,7 +145,7 @@ func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOpt
 	used := new(atomic.Bool)
 	return func(yield func(context.Context, T) bool) {
 		if used.CompareAndSwap(false, true) {
-			loop.Range(ctx, s.Unsubscribe, yield)
+			loop.Range(ctx, s.Unsubscribe, func(ctx context.Context) bool { return at(ctx, yield) })
 		}
 	}, nil
 }

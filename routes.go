@@ -151,7 +151,7 @@ func (b *Bus) retire(name string, r *route) {
 			b.detach(r.logs.typed.core())
 		}
 		if r.logs.events != nil {
-			b.detach(&r.logs.events.Core)
+			b.detach(r.logs.events.Core())
 		}
 	}
 }
@@ -199,9 +199,9 @@ func (b *Bus) eventLog(r *route) *topiclog.Log[Event] {
 	}
 	if r.logs.events == nil {
 		r.logs.events = topiclog.New[Event]()
-		b.keep(&r.logs.events.Core)
+		b.keep(r.logs.events.Core())
 	}
-	r.logs.events.Retain(int(r.delivery.replay))
+	r.logs.events.Core().Retain(int(r.delivery.replay))
 	return r.logs.events
 }
 

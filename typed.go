@@ -236,5 +236,5 @@ func (t *Topic[T]) check(bus *Bus) error {
 }
 
 func (t *Topic[T]) binding() binding {
-	return binding{contract: contractOf[T]{}, delivery: t.options.delivery}
+	return binding{contract: (*contractOf[T])(nil), delivery: t.options.delivery}
 }

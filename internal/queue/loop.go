@@ -9,44 +9,49 @@ import (
 
 // Loop is a queue whose one worker is a loop of the user's, in a goroutine of
 // the user's.
-type Loop[T any] struct {
-	*Queue
+type Loop struct {
+	Queue  *Queue
 	reader *topiclog.Reader
-	slot   *slot[T]
+	events events
 }
 
-// NewLoop returns a loop over log.
-func NewLoop[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options) *Loop[T] {
+// NewLoop returns a loop over log, and what calls a function with the event that
+// the loop is at.
+func NewLoop[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options) (*Loop, func(context.Context, func(context.Context, T) bool) bool) {
+	s := &slot[T]{log: log}
+	return newLoop(hooks, log.Core(), o, s), func(ctx context.Context, yield func(context.Context, T) bool) bool {
+		return yield(ctx, s.entry.Payload)
+	}
+}
+
+func newLoop(hooks *Hooks, log *topiclog.Core, o topiclog.Options, e events) *Loop {
 	o.Loop, o.Lanes = true, 1
 	cursor := log.Open(o)
 	reader := cursor.NewReader()
-	return &Loop[T]{
-		Queue:  newQueue(hooks, cursor, o.Owner, nil),
-		reader: reader,
-		slot:   &slot[T]{log: log, reader: reader, single: cursor.InPlace()},
-	}
+	e.readLog(reader)
+	return &Loop{Queue: newQueue(hooks, cursor, o.Owner, nil), reader: reader, events: e}
 }
 
-// Range yields the events, each with its context, until yield returns false, the
-// queue has ended, or until is done. ended is called at the end, before the
+// Range calls yield for each event, with its context, until that returns false,
+// the queue has ended, or until is done. ended is called at the end, before the
 // loop stops to count as at work. Range is to be called once.
-func (l *Loop[T]) Range(until context.Context, ended func(), yield func(context.Context, T) bool) {
+func (l *Loop) Range(until context.Context, ended func(), yield func(context.Context) bool) {
 	if !l.reader.Begin() {
-		l.ended()
+		l.Queue.ended()
 		return
 	}
-	w := new(worker).join(l.Queue, l.reader, l.slot)
-	member := waitgraph.Join(&l.group)
+	w := new(worker).join(l.Queue, l.reader, l.events)
+	member := waitgraph.Join(&l.Queue.group)
 	defer func() {
 		ended()
 		member.Leave()
 		l.reader.Exit()
-		l.ended()
+		l.Queue.ended()
 	}()
 	for until.Err() == nil {
-		if l.slot.next(w) {
-			l.slot.held = false
-			if !yield(w.maker.For(l.slot.entry.Context, l.reader.Event()), l.slot.entry.Payload) {
+		if l.events.next(w) {
+			l.events.begin(w)
+			if !yield(w.ctx) {
 				return
 			}
 			continue

@@ -15,12 +15,11 @@ type Handler[T any] struct {
 
 // slot is the part of a worker that depends on the type of payloads.
 type slot[T any] struct {
-	Handler[T]
-	log    *topiclog.Log[T]
-	reader *topiclog.Reader
-	single bool // reads runs of events in place
-	keyed  *topiclog.Keyed[T]
-	lane   *topiclog.LineReader
+	handler Handler[T]
+	log     *topiclog.Log[T] // with a reader, or else
+	reader  *topiclog.Reader
+	keyed   *topiclog.Keyed[T] // with a lane
+	lane    *topiclog.LineReader
 
 	_     [64]byte
 	entry topiclog.Entry[T] // taken, if held
@@ -29,34 +28,28 @@ type slot[T any] struct {
 	_     [64]byte
 }
 
+func (s *slot[T]) readLog(r *topiclog.Reader) { s.reader = r }
+
+func (s *slot[T]) readLane(r *topiclog.LineReader) { s.lane = r }
+
 // OnLog returns a queue before handler h that reads log, and is yet to start.
 func OnLog[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options, b *BatchOptions, h Handler[T]) *Queue {
-	cursor := log.Open(o)
-	return newQueue(hooks, cursor, o.Owner, func(q *Queue) *worker {
-		s := &slot[T]{Handler: h, log: log, reader: cursor.NewReader(), single: cursor.InPlace()}
-		return newWorker(b).join(q, s.reader, s)
-	})
+	return onLog(hooks, log.Core(), o, b, func() events { return &slot[T]{handler: h, log: log} })
 }
 
 // OnKeys returns a queue before handler h that reads what is left to it in the
 // order of keys, and is yet to start. What log keeps for replay, if there is one,
 // the handler gets before, one event at a time: that is in order for any key.
 func OnKeys[T any](hooks *Hooks, keyed *topiclog.Keyed[T], log *topiclog.Log[T], h Handler[T]) *Queue {
-	q := newQueue(hooks, keyed, keyed.Owner, func(q *Queue) *worker {
-		s := &slot[T]{Handler: h, keyed: keyed, lane: keyed.NewReader()}
-		return new(worker).join(q, s.lane, s)
-	})
+	q := onLines(hooks, keyed.Lines(), func() events { return &slot[T]{handler: h, keyed: keyed} })
 	if log != nil {
-		q.kept = log.Open(topiclog.Options{Owner: keyed.Owner, Capacity: 1, Lanes: 1})
-		q.kept.End(false)
-		s := &slot[T]{Handler: h, log: log, reader: q.kept.NewReader(), single: true}
-		q.replay = new(worker).join(q, s.reader, s)
+		q.replayFrom(log.Core(), &slot[T]{handler: h, log: log})
 	}
 	return q
 }
 
 func (s *slot[T]) serve(w *worker) {
-	if !s.single {
+	if s.reader == nil || !s.reader.InPlace() {
 		for s.next(w) {
 			s.held = false
 			s.handle(s.entry.Context, w, s.entry.Payload, w.reader.Event())
@@ -71,11 +64,11 @@ func (s *slot[T]) serve(w *worker) {
 
 func (s *slot[T]) handle(publisher context.Context, w *worker, payload T, event uint64) {
 	w.ctx = w.maker.For(publisher, event)
-	if s.Name != nil {
-		w.event = s.Name(payload)
+	if s.handler.Name != nil {
+		w.event = s.handler.Name(payload)
 	}
 	w.active = true
-	err := s.One(w.ctx, payload)
+	err := s.handler.One(w.ctx, payload)
 	w.active = false
 	if err != nil {
 		w.fail(err)
@@ -90,7 +83,7 @@ func (s *slot[T]) next(w *worker) bool {
 		switch {
 		case s.keyed != nil:
 			w.dropped, more, s.held = s.keyed.Take(s.lane, &s.entry)
-		case s.single:
+		case s.reader.InPlace():
 			s.held = s.log.Next(s.reader, &s.entry)
 		default:
 			w.dropped, more, s.held = s.log.Take(s.reader, &s.entry)
@@ -101,12 +94,18 @@ func (s *slot[T]) next(w *worker) bool {
 	}
 	if n := w.dropped; n > 0 {
 		w.dropped = 0
-		if s.Name != nil {
-			w.event = s.Name(s.entry.Payload)
+		if s.handler.Name != nil {
+			w.event = s.handler.Name(s.entry.Payload)
 		}
 		w.Dropped(w.maker.For(s.entry.Context, w.reader.Event()), w.event, n)
 	}
 	return s.held
+}
+
+// begin makes the event taken the one that w is at.
+func (s *slot[T]) begin(w *worker) {
+	s.held = false
+	w.ctx = w.maker.For(s.entry.Context, w.reader.Event())
 }
 
 func (s *slot[T]) collect(w *worker) bool {
@@ -122,7 +121,7 @@ func (s *slot[T]) collect(w *worker) bool {
 func (s *slot[T]) handleBatch(ctx context.Context) error {
 	batch := s.batch
 	s.batch = nil
-	return s.Many(ctx, batch)
+	return s.handler.Many(ctx, batch)
 }
 
 func (s *slot[T]) forget() {

@@ -41,7 +41,16 @@ type events interface {
 	serve(w *worker)        // handles events one by one until there are none at hand
 	collect(w *worker) bool // adds an event to the batch
 	handleBatch(ctx context.Context) error
-	forget() // lets go of what was handled
+	forget()             // lets go of what was handled
+	next(w *worker) bool // takes the next one, for begin
+	begin(w *worker)
+	readLog(r *topiclog.Reader)
+	readLane(r *topiclog.LineReader)
+}
+
+func (w *worker) readLog(q *Queue, r *topiclog.Reader, e events) *worker {
+	e.readLog(r)
+	return w.join(q, r, e)
 }
 
 // join makes w a worker of q with a reader of its own.

@@ -14,7 +14,7 @@ import (
 func sleepers(t *testing.T, l *topiclog.Log[int], n, capacity int) (readers []*topiclog.Reader) {
 	t.Helper()
 	for range n {
-		r := l.Open(topiclog.Options{Capacity: capacity, Lanes: 1}).NewReader()
+		r := l.Core().Open(topiclog.Options{Capacity: capacity, Lanes: 1}).NewReader()
 		require.Equal(t, topiclog.Asleep, r.Sleep())
 		readers = append(readers, r)
 	}
@@ -55,7 +55,7 @@ func requireLinear(t *testing.T, do func(n int) time.Duration) {
 func TestReadersBesideOneThatLagsBehindCostTheSame(t *testing.T) {
 	requireLinear(t, func(n int) time.Duration {
 		l := topiclog.New[int]()
-		l.Open(topiclog.Options{Capacity: 1 << 20, Lanes: 1})
+		l.Core().Open(topiclog.Options{Capacity: 1 << 20, Lanes: 1})
 		for range 2000 {
 			require.True(t, l.Offer(t.Context(), 1))
 		}
@@ -77,7 +77,7 @@ func TestPublisherBehindManyFullQueuesCostsLinear(t *testing.T) {
 		readers := sleepers(t, l, n, 1)
 		require.True(t, l.Offer(t.Context(), 1))
 		w := &topiclog.Waiter{Woken: make(chan topiclog.Outcome, 1)}
-		l.Wait(w, topiclog.Request{})
+		l.Core().Wait(w, topiclog.Request{})
 		begun := time.Now()
 		for _, r := range readers {
 			require.Empty(t, w.Woken)
@@ -94,7 +94,7 @@ func TestEndsWithEventsLeftShareThem(t *testing.T) {
 	l := topiclog.New[int]()
 	var open []*topiclog.Cursor
 	for range cursors {
-		open = append(open, l.Open(topiclog.Options{Capacity: lag, Lanes: 1}))
+		open = append(open, l.Core().Open(topiclog.Options{Capacity: lag, Lanes: 1}))
 	}
 	for range lag {
 		require.True(t, l.Offer(t.Context(), 1))
@@ -114,7 +114,7 @@ func TestManyEndsCostLinear(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requireLinear(t, func(n int) time.Duration {
 				l := topiclog.New[int]()
-				l.Retain(retain)
+				l.Core().Retain(retain)
 				readers := sleepers(t, l, n, 4)
 				for range 5 {
 					require.True(t, l.Offer(t.Context(), 1))

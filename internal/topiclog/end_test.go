@@ -28,21 +28,21 @@ func TestEndBesideAReader(t *testing.T) {
 			return nil
 		}},
 		"EndAll(true)": {drops: true, end: func(l *topiclog.Log[int], _ *topiclog.Cursor) []topiclog.Left {
-			return l.EndAll(true)
+			return l.Core().EndAll(true)
 		}},
 		"End(false), EndAll(true)": {drops: true, end: func(l *topiclog.Log[int], c *topiclog.Cursor) []topiclog.Left {
 			c.End(false)
-			return l.EndAll(true)
+			return l.Core().EndAll(true)
 		}},
 		"End(true) and more events": {drops: true, end: func(l *topiclog.Log[int], c *topiclog.Cursor) []topiclog.Left {
-			other := l.Open(topiclog.Options{Capacity: 100, Lanes: 1})
+			other := l.Core().Open(topiclog.Options{Capacity: 100, Lanes: 1})
 			c.End(true)
 			offer(l)
 			other.End(true)
 			return nil
 		}},
 		"End(false) and more events": {end: func(l *topiclog.Log[int], c *topiclog.Cursor) []topiclog.Left {
-			l.Open(topiclog.Options{Capacity: 100, Lanes: 1})
+			l.Core().Open(topiclog.Options{Capacity: 100, Lanes: 1})
 			c.End(false)
 			offer(l)
 			return nil
@@ -51,7 +51,7 @@ func TestEndBesideAReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for round := range 300 {
 				l := topiclog.New[int]()
-				c := l.Open(topiclog.Options{Capacity: 100, Lanes: 1})
+				c := l.Core().Open(topiclog.Options{Capacity: 100, Lanes: 1})
 				offer(l)
 				r := c.NewReader()
 				taken := 0
@@ -87,14 +87,14 @@ func TestEndAllOfLoopsThatHaveNotBegun(t *testing.T) {
 	l := topiclog.New[int]()
 	var loops []*topiclog.Cursor
 	for range 4 {
-		loops = append(loops, l.Open(topiclog.Options{Capacity: 4, Lanes: 1, Loop: true}))
+		loops = append(loops, l.Core().Open(topiclog.Options{Capacity: 4, Lanes: 1, Loop: true}))
 	}
 	require.True(t, l.Offer(t.Context(), 1))
-	require.Equal(t, 4, l.Busy())
+	require.Equal(t, 4, l.Core().Busy())
 	for _, c := range loops[1:] {
 		c.End(false)
 	}
-	require.Len(t, l.EndAll(true), 4)
-	require.True(t, l.Unused())
-	require.Zero(t, l.Busy())
+	require.Len(t, l.Core().EndAll(true), 4)
+	require.True(t, l.Core().Unused())
+	require.Zero(t, l.Core().Busy())
 }

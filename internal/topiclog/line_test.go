@@ -11,8 +11,8 @@ import (
 // was ahead in the line.
 func TestPublisherInLineLearnsThatAQueueRejects(t *testing.T) {
 	l := topiclog.New[int]()
-	blocks := l.Open(topiclog.Options{Owner: "blocks", Capacity: 1, Lanes: 2}).NewReader()
-	rejects := l.Open(topiclog.Options{Owner: "rejects", Capacity: 1, Lanes: 2, Policy: topiclog.Reject}).NewReader()
+	blocks := l.Core().Open(topiclog.Options{Owner: "blocks", Capacity: 1, Lanes: 2}).NewReader()
+	rejects := l.Core().Open(topiclog.Options{Owner: "rejects", Capacity: 1, Lanes: 2, Policy: topiclog.Reject}).NewReader()
 	var e topiclog.Entry[int]
 	take := func(r *topiclog.Reader) {
 		t.Helper()
@@ -23,7 +23,7 @@ func TestPublisherInLineLearnsThatAQueueRejects(t *testing.T) {
 	take(rejects)
 	wait := func(event int) *topiclog.Waiter {
 		w := &topiclog.Waiter{Woken: make(chan topiclog.Outcome, 1)}
-		l.Wait(w, topiclog.Request{
+		l.Core().Wait(w, topiclog.Request{
 			Entry: &topiclog.Entry[int]{Context: t.Context(), Payload: event},
 			Fresh: func() bool { return true },
 		})
@@ -36,9 +36,9 @@ func TestPublisherInLineLearnsThatAQueueRejects(t *testing.T) {
 	take(blocks)
 	require.Len(t, second.Woken, 1, "it would be refused now: rejects is full")
 	require.Equal(t, topiclog.Called, <-second.Woken)
-	l.Lock()
-	verdict, full := l.Ask(second, false)
-	l.Unlock()
+	l.Core().Lock()
+	verdict, full := l.Core().Ask(second, false)
+	l.Core().Unlock()
 	require.Equal(t, topiclog.NoRoom, verdict)
 	require.Equal(t, &topiclog.Full{Owner: "rejects", Rejects: true}, full)
 	require.False(t, second.Leave())

@@ -52,6 +52,16 @@ type line struct {
 	atWork      bool
 }
 
+// open makes the lines of a queue, whose first lane counts as at work.
+func (l *Lines) open(o Options, payloads cells) {
+	l.Options, l.cells = o, payloads
+	l.init(l)
+	l.wake = make(chan struct{}, o.Lanes)
+	l.lines = make(map[string]*line)
+	l.started = 1
+	l.begun()
+}
+
 // full is [place].full. Whoever makes room has the lock, and serves the line of
 // publishers.
 func (l *Lines) full(bool) *Full {

@@ -25,7 +25,7 @@ type Entry[T any] struct {
 
 // Log is a log of events with payloads of type T. Make one with [New].
 type Log[T any] struct {
-	Core
+	core   Core                       // not embedded: that would make its methods anew for each T
 	_      [64]byte                   // what follows is read for every event
 	ring   []Entry[T]                 // guarded by the lock; its length is a power of two, or 0
 	shared atomic.Pointer[[]Entry[T]] // the same, for readers without the lock
@@ -37,31 +37,34 @@ const unlimited = ^uint64(0)
 // New returns an empty log.
 func New[T any]() *Log[T] {
 	l := new(Log[T])
-	l.init(&l.Core)
-	l.store = l
-	l.limit, l.dropLimit = unlimited, unlimited
+	l.core.init(&l.core)
+	l.core.store = l
+	l.core.limit, l.core.dropLimit = unlimited, unlimited
 	return l
 }
 
+// Core returns the part of the log that does not depend on T.
+func (l *Log[T]) Core() *Core { return &l.core }
+
 // TryAppend adds an event if that takes no more than a look.
 func (l *Log[T]) TryAppend(ctx context.Context, payload T) bool {
-	l.Lock()
-	if l.head >= l.free {
-		l.Unlock()
+	l.core.Lock()
+	if l.core.head >= l.core.free {
+		l.core.Unlock()
 		return false
 	}
-	e := &l.ring[l.head&uint64(len(l.ring)-1)]
+	e := &l.ring[l.core.head&uint64(len(l.ring)-1)]
 	e.Context, e.Payload = ctx, payload
-	l.appended()
-	l.Unlock()
+	l.core.appended()
+	l.core.Unlock()
 	return true
 }
 
 // Offer adds an event if there is room.
 func (l *Log[T]) Offer(ctx context.Context, payload T) bool {
-	l.Lock()
-	defer l.Unlock()
-	if verdict, _ := l.Ask(nil, false); verdict != Room {
+	l.core.Lock()
+	defer l.core.Unlock()
+	if verdict, _ := l.core.Ask(nil, false); verdict != Room {
 		return false
 	}
 	l.Append(ctx, payload)
@@ -71,12 +74,12 @@ func (l *Log[T]) Offer(ctx context.Context, payload T) bool {
 // Append adds an event. The caller has the lock and knows from Ask that there
 // is room.
 func (l *Log[T]) Append(ctx context.Context, payload T) {
-	if l.head >= l.free && !l.prepare() {
+	if l.core.head >= l.core.free && !l.core.prepare() {
 		return
 	}
-	e := &l.ring[l.head&uint64(len(l.ring)-1)]
+	e := &l.ring[l.core.head&uint64(len(l.ring)-1)]
 	e.Context, e.Payload = ctx, payload
-	l.appended()
+	l.core.appended()
 }
 
 // Next takes the next event of a cursor with one reader into e, and reports
@@ -92,28 +95,28 @@ func (l *Log[T]) Next(r *Reader, e *Entry[T]) bool {
 			}
 		}
 	}
-	l.Lock()
+	l.core.Lock()
 	ok := r.begin()
 	if ok {
 		ring := l.ringOf(r)
 		*e = ring[r.next&uint64(len(ring)-1)]
 		r.took()
 	}
-	l.Unlock()
+	l.core.Unlock()
 	return ok
 }
 
 // Take takes an event of a shared cursor into e, and says how many were dropped
 // before it. If more is true, the caller starts another reader for those behind.
 func (l *Log[T]) Take(r *Reader, e *Entry[T]) (dropped uint64, more, ok bool) {
-	l.Lock()
+	l.core.Lock()
 	at, dropped, more, ok := r.take()
 	if ok {
 		ring := l.ringOf(r)
 		*e = ring[at&uint64(len(ring)-1)]
 		r.taken()
 	}
-	l.Unlock()
+	l.core.Unlock()
 	return dropped, more, ok
 }
 
@@ -135,7 +138,7 @@ func (l *Log[T]) write(at uint64, entry any) {
 
 func (l *Log[T]) grow(size uint64) {
 	ring := make([]Entry[T], size)
-	for i := l.tail; i < l.head; i++ {
+	for i := l.core.tail; i < l.core.head; i++ {
 		ring[i&(size-1)] = l.ring[i&uint64(len(l.ring)-1)]
 	}
 	l.ring = ring

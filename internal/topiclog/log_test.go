@@ -10,18 +10,18 @@ import (
 
 func TestSmoke(t *testing.T) {
 	l := topiclog.New[int]()
-	c := l.Open(topiclog.Options{Capacity: 4, Lanes: 1})
+	c := l.Core().Open(topiclog.Options{Capacity: 4, Lanes: 1})
 	r := c.NewReader()
 	for n := range 4 {
-		l.Lock()
-		v, _ := l.Ask(nil, false)
+		l.Core().Lock()
+		v, _ := l.Core().Ask(nil, false)
 		require.Equal(t, topiclog.Room, v)
 		l.Append(context.Background(), n)
-		l.Unlock()
+		l.Core().Unlock()
 	}
-	l.Lock()
-	v, _ := l.Ask(nil, false)
-	l.Unlock()
+	l.Core().Lock()
+	v, _ := l.Core().Ask(nil, false)
+	l.Core().Unlock()
 	require.Equal(t, topiclog.NoRoom, v)
 	got := 0
 	var e topiclog.Entry[int]
@@ -30,5 +30,5 @@ func TestSmoke(t *testing.T) {
 	}
 	require.Equal(t, 4, got)
 	require.Equal(t, topiclog.Asleep, r.Sleep())
-	require.Zero(t, l.Busy())
+	require.Zero(t, l.Core().Busy())
 }
