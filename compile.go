@@ -214,7 +214,7 @@ func placesOf(r *route, subscriptions []*Subscription) (places []placed) {
 		places = append(places, placed{place: r.logs.typed, takers: takers})
 	}
 	if events {
-		places = append(places, placed{place: eventLog{r.logs.events}})
+		places = append(places, placed{place: &eventPlace{log: r.logs.events}})
 	}
 	slices.SortFunc(places, func(a, b placed) int { return cmp.Compare(a.gate().ID, b.gate().ID) })
 	return places

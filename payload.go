@@ -14,7 +14,10 @@ type contractOf[T any] struct{}
 
 func (*contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
 
-func (*contractOf[T]) newLog() typedLog { return &topicLog[T]{topiclog.New[T]()} }
+func (*contractOf[T]) newLog() (place, *topiclog.Core) {
+	log := topiclog.New[T]()
+	return &typedPlace[T]{log: log}, log.Core()
+}
 
 // compile adds to p what a publish of a T does without boxing it.
 func (*contractOf[T]) compile(p *plan) {
@@ -27,11 +30,11 @@ func (*contractOf[T]) compile(p *plan) {
 	if len(p.places) != 1 || inline == nil && len(p.inline) > 0 {
 		return
 	}
-	switch at := p.places[0].place.(type) {
-	case *topicLog[T]:
-		p.typed = &posting[T]{inline: inline, log: at.log}
-	case *keyedPlace[T]:
-		p.typed = &posting[T]{inline: inline, keyed: at}
+	if at, ok := p.places[0].place.(*typedPlace[T]); ok {
+		p.typed = &posting[T]{inline: inline, at: at}
+		if at.key == nil {
+			p.typed.(*posting[T]).log = at.log
+		}
 	}
 }
 
@@ -50,23 +53,8 @@ type boxed[T any] struct{}
 // all that are queued read from one place.
 type posting[T any] struct {
 	inline *handlers[T]
-	log    *topiclog.Log[T] // or else
-	keyed  *keyedPlace[T]
-}
-
-// offer leaves payload in the place if that has room.
-func (x *posting[T]) offer(ctx context.Context, payload T) bool {
-	if x.log != nil {
-		return x.log.Offer(ctx, payload)
-	}
-	if !x.keyed.queue.Lines().HasRoom() {
-		return false // before the key is asked for, which is done once
-	}
-	var key string
-	if guard(func() { key = x.keyed.key(payload) }) != nil {
-		return false // to be found again on the way that reports it
-	}
-	return x.keyed.queue.Offer(ctx, payload, key)
+	log    *topiclog.Log[T] // of at, if that has no keys
+	at     *typedPlace[T]
 }
 
 // inlineHandlers returns the handlers of p if all of them take a T as it is.
@@ -85,87 +73,71 @@ func inlineHandlers[T any](p *plan) *handlers[T] {
 	return &inline
 }
 
-// typedLog is the log of a topic, as a place.
-type typedLog interface {
-	place
-	core() *topiclog.Core
+// typedPlace is the log of a topic, or the queue of one typed subscription, by keys.
+type typedPlace[T any] struct {
+	log *topiclog.Log[T]
+	key func(T) string // or nil
 }
 
-type topicLog[T any] struct{ log *topiclog.Log[T] }
+func (x *typedPlace[T]) gate() *topiclog.Gate { return x.log.Gate() }
 
-func (l *topicLog[T]) core() *topiclog.Core { return l.log.Core() }
-func (l *topicLog[T]) gate() *topiclog.Gate { return &l.log.Core().Gate }
+// offer leaves payload in the place if that has room.
+func (x *typedPlace[T]) offer(ctx context.Context, payload T) bool {
+	var key string
+	if x.key != nil {
+		if !x.log.Lines().HasRoom() {
+			return false // before the key is asked for, which is done once
+		}
+		if guard(func() { key = x.key(payload) }) != nil {
+			return false // to be found again on the way that reports it
+		}
+	}
+	return x.log.Offer(ctx, payload, key)
+}
 
-func (*topicLog[T]) prepare(event, _ Event) (prepared, error) {
-	if _, ok := event.Data.(T); ok {
+func (x *typedPlace[T]) prepare(event, _ Event) (p prepared, err error) {
+	if _, ok := event.Data.(T); ok && x.key == nil {
 		return prepared{payload: event.Data}, nil
 	}
 	value, err := payloadOf[T](event)
-	return prepared{payload: value}, err
+	p.payload = value
+	if err == nil && x.key != nil {
+		p.key = x.key(value)
+	}
+	return p, err
 }
 
-func (l *topicLog[T]) put(ctx context.Context, _ Event, p prepared) {
+func (x *typedPlace[T]) put(ctx context.Context, _ Event, p *prepared) {
 	value, _ := p.payload.(T) // a nil interface is a T that no assertion finds
-	l.log.Append(ctx, value)
+	x.log.Append(ctx, value, p.key)
 }
 
-func (*topicLog[T]) entry(ctx context.Context, _ Event, p prepared) any {
+func (x *typedPlace[T]) entry(ctx context.Context, _ Event, p *prepared) any {
 	value, _ := p.payload.(T)
 	return &topiclog.Entry[T]{Context: ctx, Payload: value}
 }
 
-// keyedPlace is the queue of one typed subscription, by keys.
-type keyedPlace[T any] struct {
-	queue *topiclog.Keyed[T]
-	key   func(T) string
+// eventPlace is the log of untyped subscriptions, or the queue of one, by keys.
+type eventPlace struct {
+	log *topiclog.Log[Event]
+	key func(Event) string // or nil
 }
 
-func (k *keyedPlace[T]) gate() *topiclog.Gate { return &k.queue.Lines().Gate }
+func (x *eventPlace) gate() *topiclog.Gate { return x.log.Gate() }
 
-func (k *keyedPlace[T]) prepare(event, _ Event) (prepared, error) {
-	value, err := payloadOf[T](event)
-	if err != nil {
-		return prepared{}, err
+func (x *eventPlace) prepare(_, mapped Event) (p prepared, err error) {
+	if x.key != nil {
+		p.key = x.key(unmap(mapped))
 	}
-	return prepared{payload: value, key: k.key(value)}, nil
+	return p, nil
 }
 
-func (k *keyedPlace[T]) put(ctx context.Context, _ Event, p prepared) {
-	value, _ := p.payload.(T)
-	k.queue.Append(ctx, value, p.key)
+func (x *eventPlace) put(ctx context.Context, event Event, p *prepared) {
+	x.log.Append(ctx, event, p.key)
 }
 
-func (*keyedPlace[T]) entry(ctx context.Context, _ Event, p prepared) any {
-	value, _ := p.payload.(T)
-	return &topiclog.KeyedEntry[T]{Entry: topiclog.Entry[T]{Context: ctx, Payload: value}, Key: p.key}
-}
-
-// eventLog is the log of untyped subscriptions, as a place.
-type eventLog struct{ *topiclog.Log[Event] }
-
-func (l eventLog) gate() *topiclog.Gate                             { return &l.Core().Gate }
-func (eventLog) prepare(_, _ Event) (prepared, error)               { return prepared{}, nil }
-func (l eventLog) put(ctx context.Context, event Event, _ prepared) { l.Append(ctx, event) }
-func (eventLog) entry(ctx context.Context, event Event, _ prepared) any {
+func (*eventPlace) entry(ctx context.Context, event Event, _ *prepared) any {
 	return &topiclog.Entry[Event]{Context: ctx, Payload: event}
-}
-
-// keyedEvents is the queue of one untyped subscription, by keys.
-type keyedEvents struct {
-	*topiclog.Keyed[Event]
-	key func(Event) string
-}
-
-func (k keyedEvents) gate() *topiclog.Gate { return &k.Lines().Gate }
-
-func (k keyedEvents) prepare(_, mapped Event) (prepared, error) {
-	return prepared{key: k.key(unmap(mapped))}, nil
-}
-
-func (k keyedEvents) put(ctx context.Context, event Event, p prepared) { k.Append(ctx, event, p.key) }
-
-func (keyedEvents) entry(ctx context.Context, event Event, p prepared) any {
-	return &topiclog.KeyedEntry[Event]{Entry: topiclog.Entry[Event]{Context: ctx, Payload: event}, Key: p.key}
 }
 
 // unbox returns a typed handler as one of events.

@@ -11,56 +11,51 @@ import (
 	"github.com/typedbus/events/internal/topiclog"
 )
 
-// openTyped returns what makes the queue of a subscription through a topic,
-// when the bus takes it.
-//
-//go:noinline
-func openTyped[T any](s *Subscription, one func(context.Context, T) error, many func(context.Context, []T) error) func(*route) {
+// openTyped makes the queue of a subscription through a topic, when the bus takes
+// it.
+func openTyped[T any](s *Subscription, handler queue.Handler[T]) func(*route) {
 	s.extras.typed = true
-	key, ordered := s.limits.orderBy.(func(T) string)
 	return func(r *route) {
-		handler := queue.Handler[T]{One: one, Many: many}
-		if ordered {
-			keyed := topiclog.NewKeyed[T](s.logOptions())
-			s.place = &keyedPlace[T]{keyed, key}
-			var kept *topiclog.Log[T]
-			if r.delivery.replay > 0 {
-				kept = s.bus.typedLog(r).(*topicLog[T]).log
-			}
-			s.queue = queue.OnKeys(s.hooks(s.bus.keep(keyed.Lines())), keyed, kept, handler)
-		} else {
-			log := s.bus.typedLog(r).(*topicLog[T]).log
-			s.queue = queue.OnLog(s.hooks(log.Core()), log, s.logOptions(), s.batchOptions(), handler)
-		}
+		openQueue(s, r, handler,
+			func() *topiclog.Log[T] { return s.bus.typedLog(r).(*typedPlace[T]).log },
+			func(log *topiclog.Log[T], key func(T) string) place { return &typedPlace[T]{log, key} })
 	}
 }
 
 // openEvents is openTyped for an untyped subscription.
 func openEvents(s *Subscription) func(*route) {
-	key, ordered := s.limits.orderBy.(func(Event) string)
 	return func(r *route) {
 		handler := queue.Handler[Event]{One: unmapped(s.handler)}
 		if r == nil {
 			handler.Name = func(event Event) string { return event.Name }
 		}
-		switch {
-		case ordered:
-			keyed := topiclog.NewKeyed[Event](s.logOptions())
-			s.place = keyedEvents{keyed, key}
-			var kept *topiclog.Log[Event]
-			if r != nil && r.delivery.replay > 0 {
-				kept = s.bus.eventLog(r)
-			}
-			s.queue = queue.OnKeys(s.hooks(s.bus.keep(keyed.Lines())), keyed, kept, handler)
-		case r == nil:
-			log := topiclog.New[Event]()
-			s.place = eventLog{log}
-			s.queue = queue.OnLog(s.hooks(s.bus.keep(log.Core())), log, s.logOptions(), nil, handler)
-		default:
-			log := s.bus.eventLog(r)
-			s.queue = queue.OnLog(s.hooks(log.Core()), log, s.logOptions(), nil, handler)
-		}
+		openQueue(s, r, handler,
+			func() *topiclog.Log[Event] { return s.bus.eventLog(r) },
+			func(log *topiclog.Log[Event], key func(Event) string) place { return &eventPlace{log, key} })
 	}
+}
+
+// openQueue makes the queue of a subscription: before the log that shared returns,
+// which it has in common with others of its route, or, for keys and for patterns,
+// before one of its own, which is a place of its own.
+func openQueue[E any](s *Subscription, r *route, handler queue.Handler[E], shared func() *topiclog.Log[E], own func(*topiclog.Log[E], func(E) string) place) {
+	var log, kept *topiclog.Log[E]
+	var from part
+	switch key, ordered := s.limits.orderBy.(func(E) string); {
+	case ordered:
+		log = topiclog.NewKeyed[E](s.logOptions())
+		from, s.place = s.bus.keep(log.Lines()), own(log, key)
+		if r != nil && r.delivery.replay > 0 {
+			kept = shared()
+		}
+	case r == nil:
+		log = topiclog.New[E]()
+		from, s.place = s.bus.keep(log.Core()), own(log, nil)
+	default:
+		log = shared()
+		from = log.Core()
+	}
+	s.queue = queue.New(s.hooks(from), log, kept, s.logOptions(), s.batchOptions(), handler)
 }
 
 func (s *Subscription) batchOptions() *queue.BatchOptions {
@@ -93,7 +88,7 @@ func (t *Topic[T]) SubscribeBatch(bus *Bus, handler func(ctx context.Context, pa
 		wrapped := s.within(middleware, unbox(many))
 		many = func(ctx context.Context, values []T) error { return wrapped(ctx, Event{Name: t.name, Data: values}) }
 	}
-	s.open = openTyped(s, nil, many)
+	s.open = openTyped(s, queue.Handler[T]{Many: many})
 	return bus.add(s, t.binding())
 }
 
@@ -135,7 +130,7 @@ func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOpt
 	var loop *queue.Loop
 	var at func(context.Context, func(context.Context, T) bool) bool
 	s.open = func(r *route) {
-		log := bus.typedLog(r).(*topicLog[T]).log
+		log := bus.typedLog(r).(*typedPlace[T]).log
 		loop, at = queue.NewLoop(s.hooks(log.Core()), log, s.logOptions())
 		s.queue = loop.Queue
 	}

@@ -34,8 +34,9 @@ func (r *route) fresh() *plan {
 
 // logs are the logs of a name, each of which is nil until it is needed.
 type logs struct {
-	typed  typedLog
-	events *topiclog.Log[Event]
+	typed     place // a *typedPlace of the topic's payload type
+	typedCore *topiclog.Core
+	events    *topiclog.Log[Event]
 }
 
 // binding is what a topic tells a bus of itself.
@@ -148,7 +149,7 @@ func (b *Bus) retire(name string, r *route) {
 	}
 	if r.logs != nil {
 		if r.logs.typed != nil {
-			b.detach(r.logs.typed.core())
+			b.detach(r.logs.typedCore)
 		}
 		if r.logs.events != nil {
 			b.detach(r.logs.events.Core())
@@ -176,24 +177,21 @@ func (b *Bus) bind(name string, r *route, topic binding) error {
 }
 
 // typedLog returns the log for typed queued subscriptions, made if need be.
-func (b *Bus) typedLog(r *route) typedLog {
+func (b *Bus) typedLog(r *route) place {
 	if r.logs == nil {
 		r.logs = new(logs)
 	}
 	if r.logs.typed == nil {
-		r.logs.typed = r.contract.newLog()
-		b.keep(r.logs.typed.core())
+		r.logs.typed, r.logs.typedCore = r.contract.newLog()
+		b.keep(r.logs.typedCore)
 	}
-	r.logs.typed.core().Retain(int(r.delivery.replay))
+	r.logs.typedCore.Retain(int(r.delivery.replay))
 	return r.logs.typed
 }
 
 // eventLog returns the log for untyped queued subscriptions to a name, made if
-// need be, or a new one for a pattern.
+// need be.
 func (b *Bus) eventLog(r *route) *topiclog.Log[Event] {
-	if r == nil {
-		return topiclog.New[Event]()
-	}
 	if r.logs == nil {
 		r.logs = new(logs)
 	}
@@ -210,5 +208,5 @@ type contract interface {
 	payloadType() reflect.Type
 	compile(p *plan)
 	compiled(p *plan) bool // whether p is of a topic with this contract
-	newLog() typedLog
+	newLog() (place, *topiclog.Core)
 }

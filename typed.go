@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/typedbus/events/internal/payload"
+	"github.com/typedbus/events/internal/queue"
 )
 
 // Topic is a name bound to a payload type. It belongs to no bus: a package
@@ -99,7 +100,7 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 		}
 		return p.resume(ctx, Event{Name: t.name, Data: payload}, &o)
 	case *posting[T]:
-		if typed.log != nil && typed.log.TryAppend(ctx, payload) || typed.offer(ctx, payload) {
+		if typed.log != nil && typed.log.TryAppend(ctx, payload) || typed.at.offer(ctx, payload) {
 			var o outcome
 			if len(*typed.inline) == 0 || typed.inline.run(ctx, payload, &o) {
 				return nil
@@ -203,7 +204,7 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 			around := s.handler
 			direct = func(ctx context.Context, value T) error { return around(ctx, Event{Name: t.name, Data: value}) }
 		}
-		s.open = openTyped(s, direct, nil)
+		s.open = openTyped(s, queue.Handler[T]{One: direct})
 	case len(middleware) > 0:
 		s.direct = boxed[T]{}
 	default:

@@ -27,9 +27,7 @@ func NewLoop[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options) (*Lo
 func newLoop(hooks *Hooks, log *topiclog.Core, o topiclog.Options, e events) *Loop {
 	o.Loop, o.Lanes = true, 1
 	cursor := log.Open(o)
-	reader := cursor.NewReader()
-	e.readLog(reader)
-	return &Loop{Queue: newQueue(hooks, cursor, o.Owner, nil), reader: reader, events: e}
+	return &Loop{Queue: newQueue(hooks, cursor, o.Owner, nil), reader: cursor.NewReader(), events: e}
 }
 
 // Range calls yield for each event, with its context, until that returns false,

@@ -66,26 +66,19 @@ func newQueue(h *Hooks, s source, owner any, worker func(*Queue) *worker) *Queue
 	}
 }
 
-func onLog(hooks *Hooks, log *topiclog.Core, o topiclog.Options, b *BatchOptions, slot func() events) *Queue {
+func open(hooks *Hooks, log *topiclog.Core, lines *topiclog.Lines, o topiclog.Options, b *BatchOptions, slot func() events) *Queue {
+	if lines != nil {
+		return newQueue(hooks, lines, o.Owner, func(q *Queue) *worker { return newWorker(nil).join(q, lines.NewReader(), slot()) })
+	}
 	cursor := log.Open(o)
-	return newQueue(hooks, cursor, o.Owner, func(q *Queue) *worker {
-		return newWorker(b).readLog(q, cursor.NewReader(), slot())
-	})
-}
-
-func onLines(hooks *Hooks, lines *topiclog.Lines, slot func() events) *Queue {
-	return newQueue(hooks, lines, lines.Owner, func(q *Queue) *worker {
-		lane, e := lines.NewReader(), slot()
-		e.readLane(lane)
-		return new(worker).join(q, lane, e)
-	})
+	return newQueue(hooks, cursor, o.Owner, func(q *Queue) *worker { return newWorker(b).join(q, cursor.NewReader(), slot()) })
 }
 
 // replayFrom has the queue begin with what log keeps.
 func (q *Queue) replayFrom(log *topiclog.Core, e events) {
 	q.kept = log.Open(topiclog.Options{Owner: q.group.Owner, Capacity: 1, Lanes: 1})
 	q.kept.End(false)
-	q.replay = new(worker).readLog(q, q.kept.NewReader(), e)
+	q.replay = newWorker(nil).join(q, q.kept.NewReader(), e)
 }
 
 // Start starts the first worker. A loop has none to start.

@@ -16,10 +16,9 @@ type Handler[T any] struct {
 // slot is the part of a worker that depends on the type of payloads.
 type slot[T any] struct {
 	handler Handler[T]
-	log     *topiclog.Log[T] // with a reader, or else
-	reader  *topiclog.Reader
-	keyed   *topiclog.Keyed[T] // with a lane
-	lane    *topiclog.LineReader
+	log     *topiclog.Log[T]
+	taker   topiclog.Taker
+	inPlace *topiclog.Reader // the same, if it may read without the lock
 
 	_     [64]byte
 	entry topiclog.Entry[T] // taken, if held
@@ -28,28 +27,26 @@ type slot[T any] struct {
 	_     [64]byte
 }
 
-func (s *slot[T]) readLog(r *topiclog.Reader) { s.reader = r }
-
-func (s *slot[T]) readLane(r *topiclog.LineReader) { s.lane = r }
-
-// OnLog returns a queue before handler h that reads log, and is yet to start.
-func OnLog[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options, b *BatchOptions, h Handler[T]) *Queue {
-	return onLog(hooks, log.Core(), o, b, func() events { return &slot[T]{handler: h, log: log} })
-}
-
-// OnKeys returns a queue before handler h that reads what is left to it in the
-// order of keys, and is yet to start. What log keeps for replay, if there is one,
-// the handler gets before, one event at a time: that is in order for any key.
-func OnKeys[T any](hooks *Hooks, keyed *topiclog.Keyed[T], log *topiclog.Log[T], h Handler[T]) *Queue {
-	q := onLines(hooks, keyed.Lines(), func() events { return &slot[T]{handler: h, keyed: keyed} })
-	if log != nil {
-		q.replayFrom(log.Core(), &slot[T]{handler: h, log: log})
+// New returns a queue before handler h that reads log, and is yet to start. If
+// that is in the order of keys, what kept keeps for replay, unless it is nil,
+// comes before, one event at a time: that is in order for any key.
+func New[T any](hooks *Hooks, log, kept *topiclog.Log[T], o topiclog.Options, b *BatchOptions, h Handler[T]) *Queue {
+	q := open(hooks, log.Core(), log.Lines(), o, b, func() events { return &slot[T]{handler: h, log: log} })
+	if kept != nil {
+		q.replayFrom(kept.Core(), &slot[T]{handler: h, log: kept})
 	}
 	return q
 }
 
+func (s *slot[T]) read(t topiclog.Taker) {
+	s.taker = t
+	if r, ok := t.(*topiclog.Reader); ok && r.InPlace() {
+		s.inPlace = r
+	}
+}
+
 func (s *slot[T]) serve(w *worker) {
-	if s.reader == nil || !s.reader.InPlace() {
+	if s.inPlace == nil {
 		for s.next(w) {
 			s.held = false
 			s.handle(s.entry.Context, w, s.entry.Payload, w.reader.Event())
@@ -57,8 +54,8 @@ func (s *slot[T]) serve(w *worker) {
 		return
 	}
 	var e topiclog.Entry[T]
-	for s.log.Next(s.reader, &e) {
-		s.handle(e.Context, w, e.Payload, s.reader.Event())
+	for s.log.Next(s.inPlace, &e) {
+		s.handle(e.Context, w, e.Payload, s.inPlace.Event())
 	}
 }
 
@@ -80,13 +77,10 @@ func (s *slot[T]) handle(publisher context.Context, w *worker, payload T, event 
 func (s *slot[T]) next(w *worker) bool {
 	if !s.held {
 		var more bool
-		switch {
-		case s.keyed != nil:
-			w.dropped, more, s.held = s.keyed.Take(s.lane, &s.entry)
-		case s.reader.InPlace():
-			s.held = s.log.Next(s.reader, &s.entry)
-		default:
-			w.dropped, more, s.held = s.log.Take(s.reader, &s.entry)
+		if s.inPlace != nil {
+			s.held = s.log.Next(s.inPlace, &s.entry)
+		} else {
+			w.dropped, more, s.held = s.log.Take(s.taker, &s.entry)
 		}
 		if more {
 			w.start()

@@ -28,6 +28,7 @@ type worker struct {
 // reader is the part of a reader that does not depend on the type of payloads.
 type reader interface {
 	origin.Source
+	topiclog.Taker
 	Event() uint64
 	Ready() (ready, ended bool)
 	Over() bool
@@ -44,18 +45,13 @@ type events interface {
 	forget()             // lets go of what was handled
 	next(w *worker) bool // takes the next one, for begin
 	begin(w *worker)
-	readLog(r *topiclog.Reader)
-	readLane(r *topiclog.LineReader)
-}
-
-func (w *worker) readLog(q *Queue, r *topiclog.Reader, e events) *worker {
-	e.readLog(r)
-	return w.join(q, r, e)
+	read(from topiclog.Taker)
 }
 
 // join makes w a worker of q with a reader of its own.
 func (w *worker) join(q *Queue, r reader, e events) *worker {
 	w.Queue, w.reader, w.events, w.event = q, r, e, q.Event
+	e.read(r)
 	w.maker.Origin = &origin.Origin{Life: q.Origin.Life, Bus: q.Origin.Bus, Handler: q.Origin.Handler, Source: r}
 	return w
 }

@@ -5,7 +5,6 @@ import "slices"
 // Core is the part of a log that does not depend on the type of its payloads.
 type Core struct {
 	Gate
-	store store
 
 	// Guarded by the lock.
 	size      uint64    // of the ring
@@ -23,21 +22,14 @@ type Core struct {
 	asked     uint64    // how often releaseSoon was called since the last release
 }
 
-// store is the ring. Its methods are called under the lock.
-type store interface {
-	grow(size uint64)           // moves the events from tail to head to a ring of that size
-	clear(from, to uint64)      // lets go of events
-	write(at uint64, entry any) // puts an entry in its place
-	leave() any                 // the ring as it is, for a reader to go on with
+func (c *Core) init(s store) {
+	c.Gate.init(c, s)
+	c.limit, c.dropLimit = unlimited, unlimited
 }
 
-// put is [place].put.
-func (c *Core) put(entry any) {
-	if c.head >= c.free && !c.prepare() {
-		return
-	}
-	c.store.write(c.head, entry)
-	c.appended()
+// enter is [place].enter.
+func (c *Core) enter(string) (at uint64, ok bool) {
+	return c.head, c.head < c.free || c.prepare()
 }
 
 // prepare makes room for an event and notes for how many more. It reports
@@ -67,12 +59,12 @@ func (c *Core) prepare() bool {
 // resize moves the events to another ring. Readers that have the old one may go
 // on with it: it is not written to any more.
 func (c *Core) resize(size uint64) {
-	c.store.grow(size)
+	c.store.grow(c.tail, c.head, size)
 	c.size, c.cleared, c.lent = size, c.tail, false
 }
 
-// appended counts an event and does what it gives rise to.
-func (c *Core) appended() {
+// entered is [place].entered.
+func (c *Core) entered() {
 	c.head++
 	if c.alert {
 		c.attend()

@@ -27,6 +27,7 @@ type Gate struct {
 	alert bool   // after an event there is something to do: somebody sleeps, or the log replays
 	shut  shut
 	place place
+	store store
 	line  []*Waiter // oldest first
 	busy  int       // goroutines awake, events held, loops that have not begun on their events
 	idle  chan struct{}
@@ -47,10 +48,21 @@ type place interface {
 	// before one that blocks. Where await is true, what makes room in that
 	// queue calls serve.
 	full(await bool) *Full
-	// put adds an entry for which there is room.
-	put(entry any)
+	// enter says where an event goes for which there is room, and false if
+	// nobody is there for it. entered is called when it has been stored.
+	enter(key string) (at uint64, ok bool)
+	entered()
 	// wakeForSeal has what was collected for a batch go out.
 	wakeForSeal()
+}
+
+// store is the events themselves, by their places. Its methods are called under
+// the lock.
+type store interface {
+	grow(from, to, size uint64) // makes room for size, and keeps those from from to to
+	clear(from, to uint64)      // lets go of events
+	write(at uint64, entry any) // puts an entry in its place
+	leave() any                 // the store as it is, for a reader to go on with
 }
 
 // Full is a queue that has no room for an event.
@@ -61,9 +73,17 @@ type Full struct {
 
 var lastID atomic.Uint64
 
-func (g *Gate) init(p place) {
+func (g *Gate) init(p place, s store) {
 	g.ID = lastID.Add(1)
-	g.place = p
+	g.place, g.store = p, s
+}
+
+// put adds an entry for which there is room.
+func (g *Gate) put(entry any, key string) {
+	if at, ok := g.place.enter(key); ok {
+		g.store.write(at, entry)
+		g.place.entered()
+	}
 }
 
 // Lock locks the gate.

@@ -1,22 +1,23 @@
 package topiclog
 
-// LineReader is one of the lanes of a [Keyed] queue.
+// LineReader is one of the lanes of a queue in the order of keys.
 type LineReader struct {
 	*Lines
-	at      *line  // guarded by the lock: whose event it is at, or nil
-	current uint64 // guarded by the lock: the number of that event, 0 for none
+
+	// Guarded by the lock.
+	at      *line  // whose event it is at, or nil
+	current uint64 // the number of that event, 0 for none
 }
 
 // NewReader returns a lane, which counts as one already.
 func (l *Lines) NewReader() *LineReader { return &LineReader{Lines: l} }
 
-// take returns the event to handle next, nil if there is none, which ends the
-// one that the lane was at.
-func (r *LineReader) take() (e *event, dropped uint64, more bool) {
+// take is [Taker].take.
+func (r *LineReader) take() (cell, dropped uint64, more, ok bool) {
 	r.finish()
 	at := r.row.first
 	if at == nil {
-		return nil, 0, false
+		return 0, 0, false, false
 	}
 	r.row.remove(&at.links)
 	at.atWork = true
@@ -33,7 +34,16 @@ func (r *LineReader) take() (e *event, dropped uint64, more bool) {
 	} else if r.row.first != nil {
 		r.wakeOne()
 	}
-	return at.first, dropped, more
+	return at.first.cell, dropped, more, true
+}
+
+// from is [Taker].from.
+func (r *LineReader) from() any { return nil }
+
+// taken is [Taker].taken.
+func (r *LineReader) taken() {
+	r.remove(r.at.first)
+	r.serve()
 }
 
 // finish ends the event that the lane is at, which frees the line.

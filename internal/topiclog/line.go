@@ -29,6 +29,7 @@ type Waiter struct {
 // Request is what a publisher waits with.
 type Request struct {
 	Entry    any         // for the one gate that has to take it; nil if the publisher has to come back
+	Key      string      // of it
 	Fresh    func() bool // whether Entry is still to be added; asked under the lock
 	Admitted bool        // while only handlers at work are let in
 }
@@ -156,7 +157,7 @@ func (g *Gate) serve() {
 			w.Woken <- Called
 			break
 		}
-		g.place.put(w.Entry)
+		g.put(w.Entry, w.Key)
 		g.line[0] = nil
 		g.line = g.line[1:]
 		w.inLine = false

@@ -1,7 +1,7 @@
 package topiclog
 
-// Lines is the part of a [Keyed] queue that does not depend on the type of its
-// payloads. The events of one key are in a line. A line whose first event
+// Lines is the part of a queue in the order of keys that does not depend on the
+// type of its payloads. The events of one key are in a line. A line whose first event
 // nobody is at is free, and the free lines are served in turn: a lane takes the
 // first event of the first one, and when it is through with it, the line is
 // free again, at the end of the row. So no event has to be left to somebody,
@@ -9,13 +9,14 @@ package topiclog
 type Lines struct {
 	Gate
 	Options
-	cells cells
-	wake  chan struct{}
+	wake chan struct{}
 
 	// Guarded by the lock.
 	lines   map[string]*line
 	row     list[line]  // the free lines
 	events  list[event] // all that are queued, oldest first
+	cells   uint64      // of the store that are used, or spare
+	size    uint64      // of the store
 	spare   []*event
 	spares  []*line
 	counts  counts
@@ -28,18 +29,10 @@ type Lines struct {
 
 type counts struct{ queued, taken, dropped, discarded uint64 }
 
-// cells keeps the payloads. Its methods are called under the lock.
-type cells interface {
-	add() int // returns a new cell
-	write(cell int, entry any)
-	forget(cell int)
-	keyOf(entry any) string
-}
-
-// event is one that is queued. Its payload is in a cell.
+// event is one that is queued. Its payload is in a cell of the store.
 type event struct {
 	links[event]
-	cell   int
+	cell   uint64 // in the store
 	line   *line
 	behind *event // in the line
 }
@@ -52,14 +45,12 @@ type line struct {
 	atWork      bool
 }
 
-// open makes the lines of a queue, whose first lane counts as at work.
-func (l *Lines) open(o Options, payloads cells) {
-	l.Options, l.cells = o, payloads
-	l.init(l)
-	l.wake = make(chan struct{}, o.Lanes)
-	l.lines = make(map[string]*line)
-	l.started = 1
+// openLines returns the lines of a queue, whose first lane counts as at work.
+func openLines(o Options, s store) *Lines {
+	l := &Lines{Options: o, wake: make(chan struct{}, o.Lanes), lines: make(map[string]*line), started: 1}
+	l.init(l, s)
 	l.begun()
+	return l
 }
 
 // full is [place].full. Whoever makes room has the lock, and serves the line of
@@ -71,17 +62,15 @@ func (l *Lines) full(bool) *Full {
 	return &Full{Owner: l.Owner, Rejects: l.Policy == Reject}
 }
 
-// put is [place].put.
-func (l *Lines) put(entry any) {
-	if !l.over {
-		l.cells.write(l.enter(l.cells.keyOf(entry)), entry)
-	}
-}
-
 func (l *Lines) wakeForSeal() {}
 
-// enter queues an event, and returns the cell for its payload.
-func (l *Lines) enter(key string) (cell int) {
+func (l *Lines) entered() {}
+
+// enter is [place].enter.
+func (l *Lines) enter(key string) (cell uint64, ok bool) {
+	if l.over {
+		return 0, false
+	}
 	if l.Policy == DropOldest && l.counts.queued >= uint64(l.Capacity) {
 		l.counts.dropped++
 		l.gap++
@@ -91,7 +80,12 @@ func (l *Lines) enter(key string) (cell int) {
 	if n := len(l.spare); n > 0 {
 		e, l.spare = l.spare[n-1], l.spare[:n-1]
 	} else {
-		e = &event{cell: l.cells.add()}
+		if l.cells == l.size {
+			l.size = max(8, 2*l.size)
+			l.store.grow(0, l.cells, l.size)
+		}
+		e = &event{cell: l.cells}
+		l.cells++
 	}
 	at := l.lines[key]
 	if at == nil {
@@ -117,14 +111,14 @@ func (l *Lines) enter(key string) (cell int) {
 	at.last = e
 	l.counts.queued++
 	l.head++
-	return e.cell
+	return e.cell, true
 }
 
 // remove takes the first event of its line out of the queue.
 func (l *Lines) remove(e *event) {
 	at := e.line
 	l.events.remove(&e.links)
-	l.cells.forget(e.cell)
+	l.store.clear(e.cell, e.cell+1)
 	if at.first = e.behind; at.first == nil {
 		at.last = nil
 		if !at.atWork {

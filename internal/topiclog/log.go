@@ -23,9 +23,11 @@ type Entry[T any] struct {
 	Payload T
 }
 
-// Log is a log of events with payloads of type T. Make one with [New].
+// Log is a log of events with payloads of type T, or a queue of them in the order
+// of their keys. Make one with [New] or [NewKeyed].
 type Log[T any] struct {
 	core   Core                       // not embedded: that would make its methods anew for each T
+	lines  *Lines                     // in place of it, in the order of keys
 	_      [64]byte                   // what follows is read for every event
 	ring   []Entry[T]                 // guarded by the lock; its length is a power of two, or 0
 	shared atomic.Pointer[[]Entry[T]] // the same, for readers without the lock
@@ -37,16 +39,34 @@ const unlimited = ^uint64(0)
 // New returns an empty log.
 func New[T any]() *Log[T] {
 	l := new(Log[T])
-	l.core.init(&l.core)
-	l.core.store = l
-	l.core.limit, l.core.dropLimit = unlimited, unlimited
+	l.core.init(l)
 	return l
 }
 
-// Core returns the part of the log that does not depend on T.
+// NewKeyed returns an empty queue in the order of keys, whose first lane counts
+// as at work.
+func NewKeyed[T any](o Options) *Log[T] {
+	l := new(Log[T])
+	l.lines = openLines(o, l)
+	return l
+}
+
+// Core returns the part of a log that does not depend on T.
 func (l *Log[T]) Core() *Core { return &l.core }
 
-// TryAppend adds an event if that takes no more than a look.
+// Lines returns the part of a queue in the order of keys that does not depend on
+// T, and nil for a log.
+func (l *Log[T]) Lines() *Lines { return l.lines }
+
+// Gate returns what events pass.
+func (l *Log[T]) Gate() *Gate {
+	if l.lines != nil {
+		return &l.lines.Gate
+	}
+	return &l.core.Gate
+}
+
+// TryAppend adds an event to a log if that takes no more than a look.
 func (l *Log[T]) TryAppend(ctx context.Context, payload T) bool {
 	l.core.Lock()
 	if l.core.head >= l.core.free {
@@ -55,31 +75,32 @@ func (l *Log[T]) TryAppend(ctx context.Context, payload T) bool {
 	}
 	e := &l.ring[l.core.head&uint64(len(l.ring)-1)]
 	e.Context, e.Payload = ctx, payload
-	l.core.appended()
+	l.core.entered()
 	l.core.Unlock()
 	return true
 }
 
 // Offer adds an event if there is room.
-func (l *Log[T]) Offer(ctx context.Context, payload T) bool {
-	l.core.Lock()
-	defer l.core.Unlock()
-	if verdict, _ := l.core.Ask(nil, false); verdict != Room {
-		return false
+func (l *Log[T]) Offer(ctx context.Context, payload T, key string) bool {
+	gate := l.Gate()
+	gate.Lock()
+	verdict, _ := gate.Ask(nil, false)
+	if verdict == Room {
+		l.Append(ctx, payload, key)
 	}
-	l.Append(ctx, payload)
-	return true
+	gate.Unlock()
+	return verdict == Room
 }
 
 // Append adds an event. The caller has the lock and knows from Ask that there
 // is room.
-func (l *Log[T]) Append(ctx context.Context, payload T) {
-	if l.core.head >= l.core.free && !l.core.prepare() {
-		return
+func (l *Log[T]) Append(ctx context.Context, payload T, key string) {
+	gate := l.Gate()
+	if at, ok := gate.place.enter(key); ok { // which may replace the ring
+		e := &l.ring[at&uint64(len(l.ring)-1)]
+		e.Context, e.Payload = ctx, payload
+		gate.place.entered()
 	}
-	e := &l.ring[l.core.head&uint64(len(l.ring)-1)]
-	e.Context, e.Payload = ctx, payload
-	l.core.appended()
 }
 
 // Next takes the next event of a cursor with one reader into e, and reports
@@ -95,36 +116,33 @@ func (l *Log[T]) Next(r *Reader, e *Entry[T]) bool {
 			}
 		}
 	}
-	l.core.Lock()
-	ok := r.begin()
-	if ok {
-		ring := l.ringOf(r)
-		*e = ring[r.next&uint64(len(ring)-1)]
-		r.took()
-	}
-	l.core.Unlock()
+	_, _, ok := l.Take(r, e)
 	return ok
 }
 
-// Take takes an event of a shared cursor into e, and says how many were dropped
-// before it. If more is true, the caller starts another reader for those behind.
-func (l *Log[T]) Take(r *Reader, e *Entry[T]) (dropped uint64, more, ok bool) {
-	l.core.Lock()
+// Taker is a reader that takes events under the lock.
+type Taker interface {
+	take() (at, dropped uint64, more, ok bool)
+	from() any // what to read from, or nil for the log
+	taken()    // follows take, once the event has been copied
+}
+
+// Take takes an event into e, and says how many were dropped before it. If more
+// is true, the caller starts another reader for those behind.
+func (l *Log[T]) Take(r Taker, e *Entry[T]) (dropped uint64, more, ok bool) {
+	gate := l.Gate()
+	gate.Lock()
 	at, dropped, more, ok := r.take()
 	if ok {
-		ring := l.ringOf(r)
+		ring := l.ring
+		if final := r.from(); final != nil {
+			ring = *final.(*[]Entry[T])
+		}
 		*e = ring[at&uint64(len(ring)-1)]
 		r.taken()
 	}
-	l.core.Unlock()
+	gate.Unlock()
 	return dropped, more, ok
-}
-
-func (l *Log[T]) ringOf(r *Reader) []Entry[T] {
-	if final, ok := r.final.(*[]Entry[T]); ok {
-		return *final
-	}
-	return l.ring
 }
 
 func (l *Log[T]) leave() any {
@@ -136,9 +154,9 @@ func (l *Log[T]) write(at uint64, entry any) {
 	l.ring[at&uint64(len(l.ring)-1)] = *entry.(*Entry[T])
 }
 
-func (l *Log[T]) grow(size uint64) {
+func (l *Log[T]) grow(from, to, size uint64) {
 	ring := make([]Entry[T], size)
-	for i := l.core.tail; i < l.core.head; i++ {
+	for i := from; i < to; i++ {
 		ring[i&(size-1)] = l.ring[i&uint64(len(l.ring)-1)]
 	}
 	l.ring = ring

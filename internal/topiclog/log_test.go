@@ -16,7 +16,7 @@ func TestSmoke(t *testing.T) {
 		l.Core().Lock()
 		v, _ := l.Core().Ask(nil, false)
 		require.Equal(t, topiclog.Room, v)
-		l.Append(context.Background(), n)
+		l.Append(context.Background(), n, "")
 		l.Core().Unlock()
 	}
 	l.Core().Lock()

@@ -59,26 +59,6 @@ func (r *Reader) claim() bool {
 	return true
 }
 
-// begin reports whether there is an event to take under the lock. If not, the
-// one that the reader was at is over.
-func (r *Reader) begin() bool {
-	r.log.releaseSoon()
-	r.released = r.next
-	if r.unread() == 0 {
-		r.rested = r.position()
-		return false
-	}
-	return true
-}
-
-// took counts an event that was taken under the lock.
-func (r *Reader) took() {
-	r.next++
-	r.end = r.next
-	r.moveTo(r.next)
-	r.serveAwaited()
-}
-
 // Event returns the number of the event that was taken last, for Hold.
 func (r *Reader) Event() uint64 {
 	if r.shared {
@@ -102,19 +82,27 @@ func (p *Cursor) serveAwaited() {
 	}
 }
 
-// take takes an event of a shared cursor, and says how many were dropped
-// before it. more is true if another lane is to be started, which is counted
-// already.
+// take is [Taker].take. more is true if another lane is to be started, which is
+// counted already. Where there is no event, the one that the reader was at is
+// over.
 func (r *Reader) take() (at, dropped uint64, more, ok bool) {
 	c := r.log
-	if !r.Batch {
+	if !r.shared {
+		c.releaseSoon()
+		r.released = r.next
+	} else if !r.Batch {
 		r.finish()
 	}
+	at = r.position()
 	if r.unread() == 0 {
+		r.rested = at
 		return 0, 0, false, false
 	}
-	at = r.position()
 	r.moveTo(at + 1)
+	r.next, r.end = at+1, at+1
+	if !r.shared {
+		return at, 0, false, true
+	}
 	r.current = at + 1
 	r.atWork++
 	dropped, r.gap = r.gap, 0
@@ -127,9 +115,14 @@ func (r *Reader) take() (at, dropped uint64, more, ok bool) {
 	return at, dropped, more, true
 }
 
-// taken follows take, once the event has been copied.
+// from is [Taker].from.
+func (r *Reader) from() any { return r.final }
+
+// taken is [Taker].taken.
 func (r *Reader) taken() {
-	r.log.releaseSoon()
+	if r.shared {
+		r.log.releaseSoon()
+	}
 	r.serveAwaited()
 }
 
