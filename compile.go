@@ -211,10 +211,10 @@ func placesOf(r *route, subscriptions []*Subscription) (places []placed) {
 		}
 	}
 	if typed {
-		places = append(places, placed{place: r.logs.typed, takers: takers})
+		places = append(places, placed{place: r.logs.typed.place, takers: takers})
 	}
 	if events {
-		places = append(places, placed{place: &eventPlace{log: r.logs.events}})
+		places = append(places, placed{place: r.logs.events.place})
 	}
 	slices.SortFunc(places, func(a, b placed) int { return cmp.Compare(a.gate().ID, b.gate().ID) })
 	return places

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/typedbus/events/internal/payload"
+	"github.com/typedbus/events/internal/queue"
 	"github.com/typedbus/events/internal/topiclog"
 )
 
@@ -17,6 +18,19 @@ func (*contractOf[T]) payloadType() reflect.Type { return reflect.TypeFor[T]() }
 func (*contractOf[T]) newLog() (place, *topiclog.Core) {
 	log := topiclog.New[T]()
 	return &typedPlace[T]{log: log}, log.Core()
+}
+
+func (*contractOf[T]) newKeyed(o topiclog.Options, key any) (place, *topiclog.Lines) {
+	log := topiclog.NewKeyed[T](o)
+	return &typedPlace[T]{log, key.(func(T) string)}, log.Lines()
+}
+
+func (*contractOf[T]) newQueue(hooks *queue.Hooks, at, kept place, o topiclog.Options, b *queue.BatchOptions, handler any) *queue.Queue {
+	var before *topiclog.Log[T]
+	if kept != nil {
+		before = kept.(*typedPlace[T]).log
+	}
+	return queue.New(hooks, at.(*typedPlace[T]).log, before, o, b, handler.(queue.Handler[T]))
 }
 
 // compile adds to p what a publish of a T does without boxing it.
@@ -115,6 +129,27 @@ func (x *typedPlace[T]) put(ctx context.Context, _ Event, p *prepared) {
 func (x *typedPlace[T]) entry(ctx context.Context, _ Event, p *prepared) any {
 	value, _ := p.payload.(T)
 	return &topiclog.Entry[T]{Context: ctx, Payload: value}
+}
+
+// ofEvents makes what is in front of untyped queued handlers.
+type ofEvents struct{}
+
+func (ofEvents) newLog() (place, *topiclog.Core) {
+	log := topiclog.New[Event]()
+	return &eventPlace{log: log}, log.Core()
+}
+
+func (ofEvents) newKeyed(o topiclog.Options, key any) (place, *topiclog.Lines) {
+	log := topiclog.NewKeyed[Event](o)
+	return &eventPlace{log, key.(func(Event) string)}, log.Lines()
+}
+
+func (ofEvents) newQueue(hooks *queue.Hooks, at, kept place, o topiclog.Options, b *queue.BatchOptions, handler any) *queue.Queue {
+	var before *topiclog.Log[Event]
+	if kept != nil {
+		before = kept.(*eventPlace).log
+	}
+	return queue.New(hooks, at.(*eventPlace).log, before, o, b, handler.(queue.Handler[Event]))
 }
 
 // eventPlace is the log of untyped subscriptions, or the queue of one, by keys.

@@ -11,51 +11,44 @@ import (
 	"github.com/typedbus/events/internal/topiclog"
 )
 
-// openTyped makes the queue of a subscription through a topic, when the bus takes
-// it.
-func openTyped[T any](s *Subscription, handler queue.Handler[T]) func(*route) {
-	s.extras.typed = true
-	return func(r *route) {
-		openQueue(s, r, handler,
-			func() *topiclog.Log[T] { return s.bus.typedLog(r).(*typedPlace[T]).log },
-			func(log *topiclog.Log[T], key func(T) string) place { return &typedPlace[T]{log, key} })
-	}
+// payloads makes what is in front of the queued handlers of one type of payloads.
+type payloads interface {
+	newLog() (place, *topiclog.Core)
+	newKeyed(o topiclog.Options, key any) (place, *topiclog.Lines)
+	newQueue(hooks *queue.Hooks, at, kept place, o topiclog.Options, b *queue.BatchOptions, handler any) *queue.Queue
 }
 
-// openEvents is openTyped for an untyped subscription.
-func openEvents(s *Subscription) func(*route) {
-	return func(r *route) {
+// opensEvents gives an untyped subscription a queue.
+func (s *Subscription) opensEvents() {
+	s.open = func(r *route) {
 		handler := queue.Handler[Event]{One: unmapped(s.handler)}
 		if r == nil {
 			handler.Name = func(event Event) string { return event.Name }
 		}
-		openQueue(s, r, handler,
-			func() *topiclog.Log[Event] { return s.bus.eventLog(r) },
-			func(log *topiclog.Log[Event], key func(Event) string) place { return &eventPlace{log, key} })
+		s.openQueue(r, ofEvents{}, handler)
 	}
 }
 
-// openQueue makes the queue of a subscription: before the log that shared returns,
-// which it has in common with others of its route, or, for keys and for patterns,
-// before one of its own, which is a place of its own.
-func openQueue[E any](s *Subscription, r *route, handler queue.Handler[E], shared func() *topiclog.Log[E], own func(*topiclog.Log[E], func(E) string) place) {
-	var log, kept *topiclog.Log[E]
+// openQueue makes the queue of a subscription: before the log of its route, or,
+// for keys and for patterns, before one of its own, which is a place of its own.
+func (s *Subscription) openQueue(r *route, of payloads, handler any) {
+	var at, kept place
 	var from part
-	switch key, ordered := s.limits.orderBy.(func(E) string); {
-	case ordered:
-		log = topiclog.NewKeyed[E](s.logOptions())
-		from, s.place = s.bus.keep(log.Lines()), own(log, key)
+	switch {
+	case s.limits.orderBy != nil:
+		own, lines := of.newKeyed(s.logOptions(), s.limits.orderBy)
+		at, s.place, from = own, own, s.bus.keep(lines)
 		if r != nil && r.delivery.replay > 0 {
-			kept = shared()
+			kept = s.bus.logOf(r, s.typed).place
 		}
 	case r == nil:
-		log = topiclog.New[E]()
-		from, s.place = s.bus.keep(log.Core()), own(log, nil)
+		own, core := of.newLog()
+		at, s.place, from = own, own, s.bus.keep(core)
 	default:
-		log = shared()
-		from = log.Core()
+		shared := s.bus.logOf(r, s.typed)
+		at, from = shared.place, shared.core
 	}
-	s.queue = queue.New(s.hooks(from), log, kept, s.logOptions(), s.batchOptions(), handler)
+	s.queue = of.newQueue(s.hooks(from), at, kept, s.logOptions(), s.batchOptions(), handler)
 }
 
 func (s *Subscription) batchOptions() *queue.BatchOptions {
@@ -78,18 +71,17 @@ func (t *Topic[T]) SubscribeBatch(bus *Bus, handler func(ctx context.Context, pa
 	if handler == nil {
 		panic(fmt.Sprintf("events: SubscribeBatch(%q): handler is nil", t.Name()))
 	}
-	chosen, err := t.readOptions(bus, options, kindBatch)
+	s, err := t.of().newSubscription(0, bus, handler, options, kindBatch, (*contractOf[T])(nil))
 	if err != nil {
 		return nil, err
 	}
-	s := newSubscription(bus, t.name, handler, chosen, 0)
 	many := limited(s.lifespan(), false, handler)
-	if middleware := bus.around(t.options.middleware, chosen.middleware); len(middleware) > 0 {
-		wrapped := s.within(middleware, unbox(many))
-		many = func(ctx context.Context, values []T) error { return wrapped(ctx, Event{Name: t.name, Data: values}) }
+	if len(s.middleware) > 0 {
+		wrapped := s.within(s.middleware, unbox(many))
+		many = func(ctx context.Context, values []T) error { return wrapped(ctx, Event{Name: s.event, Data: values}) }
 	}
-	s.open = openTyped(s, queue.Handler[T]{Many: many})
-	return bus.add(s, t.binding())
+	s.opens(queue.Handler[T]{Many: many})
+	return s.add()
 }
 
 // All returns an iterator over the events of the topic on bus, from the call
@@ -114,27 +106,18 @@ func (t *Topic[T]) All(ctx context.Context, bus *Bus, options ...SubscribeOption
 }
 
 func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOption) (iter.Seq2[context.Context, T], error) {
-	chosen, err := t.readOptions(bus, options, kindAll)
+	s, err := t.of().newAll(ctx, bus, options, (*contractOf[T])(nil))
 	if err != nil {
 		return nil, err
 	}
-	if ctx == nil {
-		return nil, errorAt("iterate over", t.name, errors.New("context is nil"))
-	}
-	chosen.until = ctx
-	if chosen.name == "" {
-		chosen.name = fmt.Sprintf("All(%q)", t.name)
-	}
-	s := newSubscription(bus, t.name, nil, chosen, 1)
-	s.extras.typed = true
 	var loop *queue.Loop
 	var at func(context.Context, func(context.Context, T) bool) bool
 	s.open = func(r *route) {
-		log := bus.typedLog(r).(*typedPlace[T]).log
-		loop, at = queue.NewLoop(s.hooks(log.Core()), log, s.logOptions())
+		log := s.bus.logOf(r, true)
+		loop, at = queue.NewLoop(s.hooks(log.core), log.place.(*typedPlace[T]).log, s.logOptions())
 		s.queue = loop.Queue
 	}
-	if _, err = bus.add(s, t.binding()); err != nil {
+	if _, err = s.add(); err != nil {
 		return nil, err
 	}
 	used := new(atomic.Bool)
@@ -143,4 +126,21 @@ func (t *Topic[T]) iterate(ctx context.Context, bus *Bus, options []SubscribeOpt
 			loop.Range(ctx, s.Unsubscribe, func(ctx context.Context) bool { return at(ctx, yield) })
 		}
 	}, nil
+}
+
+// newAll is newSubscription for All.
+func (t *topic) newAll(ctx context.Context, bus *Bus, options []SubscribeOption, c contract) (*subscribing, error) {
+	s, err := t.newSubscription(2, bus, nil, options, kindAll, c)
+	if err != nil {
+		return nil, err
+	}
+	if ctx == nil {
+		return nil, errorAt("iterate over", t.name, errors.New("context is nil"))
+	}
+	s.extras.typed = true
+	if s.extras.name == "" {
+		s.extras.name = fmt.Sprintf("All(%q)", t.name)
+	}
+	s.life = &lifespan{until: ctx, of: s.Subscription}
+	return s, nil
 }

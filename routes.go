@@ -34,9 +34,13 @@ func (r *route) fresh() *plan {
 
 // logs are the logs of a name, each of which is nil until it is needed.
 type logs struct {
-	typed     place // a *typedPlace of the topic's payload type
-	typedCore *topiclog.Core
-	events    *topiclog.Log[Event]
+	typed, events *routeLog
+}
+
+// routeLog is a log that queued subscriptions have in common.
+type routeLog struct {
+	place
+	core *topiclog.Core
 }
 
 // binding is what a topic tells a bus of itself.
@@ -148,11 +152,10 @@ func (b *Bus) retire(name string, r *route) {
 		delete(s.heard, r)
 	}
 	if r.logs != nil {
-		if r.logs.typed != nil {
-			b.detach(r.logs.typedCore)
-		}
-		if r.logs.events != nil {
-			b.detach(r.logs.events.Core())
+		for _, log := range []*routeLog{r.logs.typed, r.logs.events} {
+			if log != nil {
+				b.detach(log.core)
+			}
 		}
 	}
 }
@@ -170,37 +173,29 @@ func (b *Bus) bind(name string, r *route, topic binding) error {
 		r.plan.Store(nil)
 	}
 	if r.delivery.replay > 0 {
-		b.typedLog(r)
-		b.eventLog(r)
+		b.logOf(r, true)
+		b.logOf(r, false)
 	}
 	return nil
 }
 
-// typedLog returns the log for typed queued subscriptions, made if need be.
-func (b *Bus) typedLog(r *route) place {
+// logOf returns the log for typed queued subscriptions, or for untyped ones, made
+// if need be.
+func (b *Bus) logOf(r *route, typed bool) *routeLog {
 	if r.logs == nil {
 		r.logs = new(logs)
 	}
-	if r.logs.typed == nil {
-		r.logs.typed, r.logs.typedCore = r.contract.newLog()
-		b.keep(r.logs.typedCore)
+	log, of := &r.logs.events, payloads(ofEvents{})
+	if typed {
+		log, of = &r.logs.typed, r.contract
 	}
-	r.logs.typedCore.Retain(int(r.delivery.replay))
-	return r.logs.typed
-}
-
-// eventLog returns the log for untyped queued subscriptions to a name, made if
-// need be.
-func (b *Bus) eventLog(r *route) *topiclog.Log[Event] {
-	if r.logs == nil {
-		r.logs = new(logs)
+	if *log == nil {
+		*log = new(routeLog)
+		(*log).place, (*log).core = of.newLog()
+		b.keep((*log).core)
 	}
-	if r.logs.events == nil {
-		r.logs.events = topiclog.New[Event]()
-		b.keep(r.logs.events.Core())
-	}
-	r.logs.events.Core().Retain(int(r.delivery.replay))
-	return r.logs.events
+	(*log).core.Retain(int(r.delivery.replay))
+	return *log
 }
 
 // contract is what a route knows of the topic bound to it.
@@ -208,5 +203,5 @@ type contract interface {
 	payloadType() reflect.Type
 	compile(p *plan)
 	compiled(p *plan) bool // whether p is of a topic with this contract
-	newLog() (place, *topiclog.Core)
+	payloads
 }

@@ -20,7 +20,10 @@ import (
 // asks for in its options; where they differ in a number, the first that a bus
 // meets counts. Middleware stays with the topic through which a handler
 // subscribes.
-type Topic[T any] struct {
+type Topic[T any] struct{ topic }
+
+// topic is the part of a Topic that does not depend on its payload type.
+type topic struct {
 	name    string
 	options topicOptions
 
@@ -35,20 +38,25 @@ type Topic[T any] struct {
 // or has spaces or control characters, which no broker would take. Everything
 // else is allowed and stands for itself; the convention is domain.action.
 func NewTopic[T any](name string, options ...TopicOption) *Topic[T] {
+	t := new(Topic[T])
+	t.declare(name, options, reflect.TypeFor[T]())
+	return t
+}
+
+func (t *topic) declare(name string, options []TopicOption, want reflect.Type) {
 	if err := checkName(name); err != nil {
 		panic(fmt.Sprintf("events: NewTopic(%q): %v", name, err))
 	}
-	t := &Topic[T]{name: name}
+	t.name = name
 	for _, option := range options {
 		if option == nil {
 			panic(fmt.Sprintf("events: NewTopic(%q): option is nil", name))
 		}
 		option.applyToTopic(&t.options)
 	}
-	if want := reflect.TypeFor[T](); t.options.delivery.mapPayload && payload.StructOf(want) == nil {
+	if t.options.delivery.mapPayload && payload.StructOf(want) == nil {
 		panic(fmt.Sprintf("events: NewTopic(%q): WithMapPayload: payload is %v, want a struct", name, want))
 	}
-	return t
 }
 
 // checkName reports what keeps a name from being that of a topic, or a pattern.
@@ -88,9 +96,13 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	p := t.plan(bus)
+	p := t.of().plan(bus)
 	if p == nil {
-		return t.publish(ctx, bus, payload)
+		var unheard bool
+		var err error
+		if p, unheard, err = t.of().find(ctx, bus, (*contractOf[T])(nil)); err != nil || unheard {
+			return err
+		}
 	}
 	switch typed := p.typed.(type) {
 	case *handlers[T]:
@@ -112,12 +124,12 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 			return p.dispatch(ctx, Event{Name: t.name, Data: payload})
 		}
 	}
-	return bus.publish(ctx, Event{Name: t.name, Data: payload}, t.binding())
+	return bus.publish(ctx, Event{Name: t.name, Data: payload}, t.binding((*contractOf[T])(nil)))
 }
 
 // plan returns the plan of the route that the topic remembers, if that is of
 // bus and not stale.
-func (t *Topic[T]) plan(bus *Bus) *plan {
+func (t *topic) plan(bus *Bus) *plan {
 	if t == nil || bus == nil {
 		return nil
 	}
@@ -127,41 +139,32 @@ func (t *Topic[T]) plan(bus *Bus) *plan {
 	return nil
 }
 
-// publish is Publish for when no plan is at hand.
-func (t *Topic[T]) publish(ctx context.Context, bus *Bus, payload T) error {
-	if err := t.check(bus); err != nil {
-		return err
+// find is plan for when none is at hand. unheard says that nothing is to be done.
+func (t *topic) find(ctx context.Context, bus *Bus, c contract) (p *plan, unheard bool, err error) {
+	if err := t.check(bus, c); err != nil {
+		return nil, false, err
 	}
 	if t.options.delivery.replay == 0 && bus.nobodyHears(t.name) {
-		return nil
+		return nil, true, nil
 	}
 	var r resolution
-	err := bus.resolve(ctx, t.name, t.binding(), &r)
+	err = bus.resolve(ctx, t.name, t.binding(c), &r)
 	r.release()
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	t.remember(r.route)
-	switch {
-	case r.plan != nil:
-		if typed, ok := r.plan.typed.(*handlers[T]); ok {
-			var o outcome
-			if typed.run(ctx, payload, &o) {
-				return nil
-			}
-			return r.plan.resume(ctx, Event{Name: t.name, Data: payload}, &o)
-		}
-	case bus.options.unhandled == nil:
-		return nil
+	if r.route != nil && t.route.Load() != r.route {
+		t.route.Store(r.route)
 	}
-	return bus.publish(ctx, Event{Name: t.name, Data: payload}, t.binding())
+	if r.plan == nil {
+		// There is nothing to run; undelivered events are told of elsewhere.
+		return noPlan, bus.options.unhandled == nil, nil
+	}
+	return r.plan, false, nil
 }
 
-func (t *Topic[T]) remember(r *route) {
-	if r != nil && t.route.Load() != r {
-		t.route.Store(r)
-	}
-}
+// noPlan is the plan of a publish that nobody hears.
+var noPlan = new(plan)
 
 // PublishAsync publishes payload on bus and returns at once. The handlers run
 // in a goroutine of the bus, with the values of ctx and without its
@@ -173,10 +176,11 @@ func (t *Topic[T]) remember(r *route) {
 // PublishAsync returns [ErrFull], as it does above the limit. It returns
 // [ErrClosed] and [ErrTopicConflict] as Publish does.
 func (t *Topic[T]) PublishAsync(ctx context.Context, bus *Bus, payload T) error {
-	if err := t.check(bus); err != nil {
+	c := (*contractOf[T])(nil)
+	if err := t.of().check(bus, c); err != nil {
 		return err
 	}
-	return bus.publishAsync(orBackground(ctx), Event{Name: t.name, Data: payload}, t.binding())
+	return bus.publishAsync(orBackground(ctx), Event{Name: t.name, Data: payload}, t.binding(c))
 }
 
 // Subscribe runs handler for every event of the topic on bus. A typed publish
@@ -190,52 +194,78 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 	if handler == nil {
 		panic(fmt.Sprintf("events: Subscribe(%q): handler is nil", t.Name()))
 	}
-	chosen, err := t.readOptions(bus, options, kindHandler)
+	s, err := t.of().newSubscription(0, bus, handler, options, kindHandler, (*contractOf[T])(nil))
 	if err != nil {
 		return nil, err
 	}
-	s := newSubscription(bus, t.name, handler, chosen, 0)
-	middleware := bus.around(t.options.middleware, chosen.middleware)
-	direct := limited(s.lifespan(), len(middleware) > 0, handler)
-	s.handler = s.within(middleware, unbox(direct))
+	direct := limited(s.lifespan(), len(s.middleware) > 0, handler)
+	s.handler = s.within(s.middleware, unbox(direct))
 	switch {
-	case chosen.queue.capacity > 0:
-		if len(middleware) > 0 {
-			around := s.handler
-			direct = func(ctx context.Context, value T) error { return around(ctx, Event{Name: t.name, Data: value}) }
-		}
-		s.open = openTyped(s, queue.Handler[T]{One: direct})
-	case len(middleware) > 0:
+	case s.chosen.queue.capacity > 0 && len(s.middleware) > 0:
+		around := s.handler
+		s.opens(queue.Handler[T]{One: func(ctx context.Context, value T) error {
+			return around(ctx, Event{Name: s.event, Data: value})
+		}})
+	case s.chosen.queue.capacity > 0:
+		s.opens(queue.Handler[T]{One: direct})
+	case len(s.middleware) > 0:
 		s.direct = boxed[T]{}
 	default:
 		s.direct = direct
 		s.handler = unlessOver(s.lifespan(), s.handler)
 	}
-	return bus.add(s, t.binding())
+	return s.add()
 }
 
-// readOptions checks what a subscription needs and returns its options.
-func (t *Topic[T]) readOptions(bus *Bus, options []SubscribeOption, kind subscriptionKind) (*subscriptionOptions, error) {
-	if err := t.check(bus); err != nil {
+// subscribing is a subscription through a topic that the bus is yet to take.
+type subscribing struct {
+	*Subscription
+	topic      *topic
+	contract   contract
+	chosen     *subscriptionOptions
+	middleware []Middleware
+}
+
+// newSubscription checks what a subscription needs, which the user has made depth
+// frames above its caller.
+func (t *topic) newSubscription(depth int, bus *Bus, handler any, options []SubscribeOption, kind subscriptionKind, c contract) (*subscribing, error) {
+	if err := t.check(bus, c); err != nil {
 		return nil, err
 	}
-	chosen, err := readOptions(bus, options, kind, reflect.TypeFor[T]())
+	chosen, err := readOptions(bus, options, kind, c.payloadType())
 	if err != nil {
 		return nil, errorAt("subscribe to", t.name, err)
 	}
-	return chosen, nil
+	return &subscribing{newSubscription(bus, t.name, handler, chosen, depth+1), t, c, chosen, bus.around(t.options.middleware, chosen.middleware)}, nil
 }
 
-func (t *Topic[T]) check(bus *Bus) error {
+// opens gives the subscription a queue, before a queue.Handler of the payload
+// type.
+func (s *subscribing) opens(handler any) {
+	s.extras.typed = true
+	s.open = func(r *route) { s.openQueue(r, r.contract, handler) }
+}
+
+func (s *subscribing) add() (*Subscription, error) {
+	return s.bus.add(s.Subscription, s.topic.binding(s.contract))
+}
+
+// of returns the topic's part without its type, nil for nil.
+func (t *Topic[T]) of() *topic {
+	if t == nil {
+		return nil
+	}
+	return &t.topic
+}
+
+func (t *topic) check(bus *Bus, c contract) error {
 	switch {
 	case t == nil || t.name == "":
-		return fmt.Errorf("events: Topic[%v]: %w", reflect.TypeFor[T](), errors.New("want one made by NewTopic"))
+		return fmt.Errorf("events: Topic[%v]: %w", c.payloadType(), errors.New("want one made by NewTopic"))
 	case bus == nil:
 		return errorAt("use topic", t.name, errNoBus)
 	}
 	return nil
 }
 
-func (t *Topic[T]) binding() binding {
-	return binding{contract: (*contractOf[T])(nil), delivery: t.options.delivery}
-}
+func (t *topic) binding(c contract) binding { return binding{c, t.options.delivery} }

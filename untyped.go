@@ -146,7 +146,7 @@ func (b *Bus) Subscribe(pattern string, handler Handler, options ...SubscribeOpt
 		s.pattern = &parsed
 	}
 	if chosen.queue.capacity > 0 {
-		s.open = openEvents(s)
+		s.opensEvents()
 	}
 	return b.add(s, binding{})
 }
