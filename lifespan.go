@@ -121,6 +121,8 @@ func limited[E any](l *lifespan, inside bool, handler func(context.Context, E) e
 }
 
 // unlessOver returns handler, which is asked before it reads the payload.
+//
+//go:noinline
 func unlessOver(l *lifespan, handler Handler) Handler {
 	if l == nil {
 		return handler

@@ -241,11 +241,14 @@ func (t *topic) newSubscription(depth int, bus *Bus, handler any, options []Subs
 
 // opens gives the subscription a queue, before a queue.Handler of the payload
 // type.
+//
+//go:noinline
 func (s *subscribing) opens(handler any) {
 	s.extras.typed = true
 	s.open = func(r *route) { s.openQueue(r, r.contract, handler) }
 }
 
+//go:noinline
 func (s *subscribing) add() (*Subscription, error) {
 	return s.bus.add(s.Subscription, s.topic.binding(s.contract))
 }
@@ -258,6 +261,7 @@ func (t *Topic[T]) of() *topic {
 	return &t.topic
 }
 
+//go:noinline
 func (t *topic) check(bus *Bus, c contract) error {
 	switch {
 	case t == nil || t.name == "":

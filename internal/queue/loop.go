@@ -24,6 +24,7 @@ func NewLoop[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options) (*Lo
 	}
 }
 
+//go:noinline
 func newLoop(hooks *Hooks, log *topiclog.Core, o topiclog.Options, e events) *Loop {
 	o.Loop, o.Lanes = true, 1
 	cursor := log.Open(o)

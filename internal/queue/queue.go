@@ -66,6 +66,7 @@ func newQueue(h *Hooks, s source, owner any, worker func(*Queue) *worker) *Queue
 	}
 }
 
+//go:noinline
 func open(hooks *Hooks, log *topiclog.Core, lines *topiclog.Lines, o topiclog.Options, b *BatchOptions, slot func() events) *Queue {
 	if lines != nil {
 		return newQueue(hooks, lines, o.Owner, func(q *Queue) *worker { return newWorker(nil).join(q, lines.NewReader(), slot()) })
@@ -75,6 +76,8 @@ func open(hooks *Hooks, log *topiclog.Core, lines *topiclog.Lines, o topiclog.Op
 }
 
 // replayFrom has the queue begin with what log keeps.
+//
+//go:noinline
 func (q *Queue) replayFrom(log *topiclog.Core, e events) {
 	q.kept = log.Open(topiclog.Options{Owner: q.group.Owner, Capacity: 1, Lanes: 1})
 	q.kept.End(false)

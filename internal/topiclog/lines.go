@@ -46,6 +46,8 @@ type line struct {
 }
 
 // openLines returns the lines of a queue, whose first lane counts as at work.
+//
+//go:noinline
 func openLines(o Options, s store) *Lines {
 	l := &Lines{Options: o, wake: make(chan struct{}, o.Lanes), lines: make(map[string]*line), started: 1}
 	l.init(l, s)
