@@ -100,6 +100,43 @@ func TestAllocations(t *testing.T) {
 		})
 	})
 
+	t.Run("queues", func(t *testing.T) {
+		// Each event is handled before the next one, so that nobody waits and the
+		// ring does not grow. A block of contexts is for 32 of them.
+		for name, options := range map[string][]events.SubscribeOption{
+			"one":   {events.WithQueue(8)},
+			"lanes": {events.WithQueue(8), events.WithLanes(2)},
+		} {
+			for kind, subscribed := range map[string]func(bus *events.Bus, done chan<- struct{}){
+				"typed": func(bus *events.Bus, done chan<- struct{}) {
+					handle(t, bus, events.NewTopic[large]("a.b"), func(context.Context, large) error { done <- struct{}{}; return nil }, options...)
+				},
+				"untyped": func(bus *events.Bus, done chan<- struct{}) {
+					subscribe(t, bus, "a.b", func(context.Context, events.Event) error { done <- struct{}{}; return nil }, options...)
+				},
+			} {
+				bus, topic, done := newBus(t), events.NewTopic[large]("a.b"), make(chan struct{})
+				subscribed(bus, done)
+				boxed := events.Event{Name: "a.b", Data: large{}}
+				for publisher, publish := range map[string]func() error{
+					"Dispatch": func() error { return bus.Dispatch(ctx, boxed) },
+					"Publish":  func() error { return topic.Publish(ctx, bus, large{}) },
+				} {
+					most := 0.5
+					if publisher == "Publish" && kind == "untyped" {
+						most++ // it boxes
+					}
+					require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+						if err := publish(); err != nil {
+							t.Error(err)
+						}
+						<-done
+					}), most, "%s, %s, %s", publisher, kind, name)
+				}
+			}
+		}
+	})
+
 	t.Run("middleware", func(t *testing.T) {
 		pass := func(next events.Handler) events.Handler {
 			return func(ctx context.Context, e events.Event) error { return next(ctx, e) }

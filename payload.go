@@ -121,12 +121,12 @@ func (x *typedPlace[T]) prepare(event, _ Event) (p prepared, err error) {
 	return p, err
 }
 
-func (x *typedPlace[T]) put(ctx context.Context, _ Event, p *prepared) {
+func (x *typedPlace[T]) put(ctx context.Context, _ Event, p prepared) {
 	value, _ := p.payload.(T) // a nil interface is a T that no assertion finds
 	x.log.Append(ctx, value, p.key)
 }
 
-func (x *typedPlace[T]) entry(ctx context.Context, _ Event, p *prepared) any {
+func (x *typedPlace[T]) entry(ctx context.Context, _ Event, p prepared) any {
 	value, _ := p.payload.(T)
 	return &topiclog.Entry[T]{Context: ctx, Payload: value}
 }
@@ -167,11 +167,11 @@ func (x *eventPlace) prepare(_, mapped Event) (p prepared, err error) {
 	return p, nil
 }
 
-func (x *eventPlace) put(ctx context.Context, event Event, p *prepared) {
+func (x *eventPlace) put(ctx context.Context, event Event, p prepared) {
 	x.log.Append(ctx, event, p.key)
 }
 
-func (*eventPlace) entry(ctx context.Context, event Event, _ *prepared) any {
+func (*eventPlace) entry(ctx context.Context, event Event, _ prepared) any {
 	return &topiclog.Entry[Event]{Context: ctx, Payload: event}
 }
 

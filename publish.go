@@ -15,9 +15,9 @@ type place interface {
 	// user's code. mapped is the event as untyped handlers get it.
 	prepare(event, mapped Event) (prepared, error)
 	// put adds the event, under the lock, when there is room.
-	put(ctx context.Context, event Event, p *prepared)
+	put(ctx context.Context, event Event, p prepared)
 	// entry returns the event for who makes room to add it.
-	entry(ctx context.Context, event Event, p *prepared) any
+	entry(ctx context.Context, event Event, p prepared) any
 }
 
 // placed is a place in a plan.
@@ -113,7 +113,7 @@ func (c *parcel) reserve(w *topiclog.Waiter, admitted bool) (verdict topiclog.Ve
 // leave adds the event to the places, which are reserved, and unlocks them.
 func (c *parcel) leave(ctx context.Context) {
 	c.each(func(i int, at placed) bool {
-		at.put(ctx, c.event, c.at(i))
+		at.put(ctx, c.event, *c.at(i))
 		return true
 	})
 	c.each(func(_ int, at placed) bool {

@@ -47,7 +47,7 @@ func (b *Bus) await(ctx context.Context, c *parcel, at place, admitted bool, wai
 	w, request := wait.waiter, topiclog.Request{Admitted: admitted}
 	if i, alone := c.onlyPlace(); alone {
 		p := c.plan
-		request.Entry, request.Key = at.entry(ctx, c.event, c.at(i)), c.at(i).key
+		request.Entry, request.Key = at.entry(ctx, c.event, *c.at(i)), c.at(i).key
 		request.Fresh = func() bool { return p.isFresh(b) }
 	}
 	gate := at.gate()
