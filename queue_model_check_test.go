@@ -72,7 +72,8 @@ func (c *customer) check(sent map[letter]*dispatched) {
 	}
 	if c.office.err != nil {
 		if stays && missed > int(stats.Dropped)+queued+collected || missed+perhaps < queued {
-			c.wrong("missed %d, perhaps %d more, after %v", missed, perhaps, c.office.err)
+			c.wrong("missed %d, such as %+v, perhaps %d more, after %v; subscribed at %d to %d, says %+v, %d queued, %d collected",
+				missed, *sent[first], perhaps, c.office.err, c.called, c.subscribed, stats, queued, collected)
 		}
 		return
 	}

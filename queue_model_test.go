@@ -64,7 +64,9 @@ func TestQueuesAgreeWithModel(t *testing.T) {
 		letters += len(town.sent)
 		for _, o := range town.offices {
 			for _, c := range o.customers {
+				c.mu.Lock() // after a Close that gave up, a handler may be at work still
 				deliveries += len(c.got)
+				c.mu.Unlock()
 			}
 		}
 		if duration > 10*time.Second && time.Since(said) > 10*time.Second {
