@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/typedbus/events/internal/pool"
@@ -91,10 +92,11 @@ func (b *Bus) goAsync(t task, r *resolution) (done bool, err error) {
 }
 
 // runTask runs the handlers of an asynchronous publish and reports each failure
-// at once.
-func (b *Bus) runTask(ctx context.Context, t task) {
+// at once. An event is lost that was accepted and finds the bus closed.
+func (b *Bus) runTask(ctx context.Context, t task, lost *bool) {
 	if t.parcel != nil {
 		if err := b.enqueueTask(ctx, t); err != nil {
+			*lost = errors.Is(err, ErrClosed)
 			b.report(ctx, err)
 			return
 		}

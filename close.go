@@ -180,6 +180,9 @@ func (b *Bus) end(h *home, c *closing) {
 	var left []topiclog.Left
 	parts := b.allParts()
 	for _, p := range parts {
+		p.Shut() // all of them before any is counted, so that no event is counted twice
+	}
+	for _, p := range parts {
 		left = append(left, p.EndAll(cause != nil)...)
 	}
 	if cause != nil {

@@ -14,12 +14,14 @@ import (
 type part interface {
 	// Seal refuses outsiders from now on.
 	Seal()
+	// Shut refuses everyone from now on.
+	Shut()
 	// Idle waits until nothing that was accepted is left, and returns how much
 	// was accepted until that moment.
 	Idle(ctx context.Context) (accepted uint64, err error)
 	// Left returns what is queued and at work.
 	Left() []topiclog.Left
-	// EndAll refuses everyone, ends the goroutines and returns what was left,
+	// EndAll ends the goroutines and returns what was left,
 	// which is dropped or not.
 	EndAll(drop bool) []topiclog.Left
 	// Done waits until the goroutines have ended.
@@ -32,6 +34,7 @@ type part interface {
 type asyncPart struct{ bus *Bus }
 
 func (p asyncPart) Seal()                                    { p.bus.async.Seal() }
+func (p asyncPart) Shut()                                    { p.bus.async.Shut() }
 func (p asyncPart) Idle(ctx context.Context) (uint64, error) { return p.bus.async.Idle(ctx) }
 func (p asyncPart) Done(ctx context.Context) error           { return p.bus.async.Done(ctx) }
 func (p asyncPart) Unused() bool                             { return false }

@@ -1011,3 +1011,32 @@ func tellingNumbers(call func(ctx context.Context, n int)) events.BusOption {
 		}
 	})
 }
+
+// TestCloseCountsAsynchronousPublishes is the part of CloseDrains for those that
+// wait for room when Close gives up: each is left once, wherever it is by then.
+func TestCloseCountsAsynchronousPublishes(t *testing.T) {
+	for range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			reported := new(failures)
+			bus := events.New(reported.option())
+			gate, open := barrier(t)
+			// Several parts, which Close goes through in no order.
+			for i := range 4 {
+				topic := events.NewTopic[int](fmt.Sprint("number.", i))
+				handle(t, bus, topic, func(context.Context, int) error { <-gate; return nil }, events.WithQueue(1))
+				for n := range 5 {
+					require.NoError(t, topic.PublishAsync(t.Context(), bus, n))
+					synctest.Wait()
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := bus.Close(ctx)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "closed with 20 events left")
+			open()
+			synctest.Wait()
+			require.Len(t, reported.take(), 12, "of those that waited each is told")
+		})
+	}
+}

@@ -267,7 +267,9 @@ func (o *office) report(ctx context.Context, err error) {
 		o.failed[failure.Handler]++
 	case full:
 		o.gaveUp++
-	case errors.Is(err, events.ErrClosed), errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "bus closed with"):
+	case errors.Is(err, events.ErrClosed):
+		o.gaveUp++
+	case errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "bus closed with"):
 	default:
 		o.others = append(o.others, err)
 	}

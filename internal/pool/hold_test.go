@@ -16,7 +16,7 @@ func TestTaskThatHasEndedItsGoroutineIsNotHeld(t *testing.T) {
 		p := &Pool[bool]{
 			Origin:    origin.Origin{Life: new(origin.Life)},
 			Publisher: func(bool) context.Context { return context.Background() },
-			Run: func(ctx context.Context, exits bool) {
+			Run: func(ctx context.Context, exits bool, _ *bool) {
 				contexts <- ctx
 				if exits {
 					runtime.Goexit()

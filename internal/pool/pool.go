@@ -30,9 +30,9 @@ const patience = 64
 type Pool[T any] struct {
 	Origin    origin.Origin // of the contexts of tasks, but for its Source
 	Publisher func(T) context.Context
-	Run       func(ctx context.Context, task T) // may end its goroutine
-	Limit     uint64                            // of tasks that are not finished, 0 for none
-	Bubble    uint64                            // in which the pool is made, 0 for none
+	Run       func(ctx context.Context, task T, lost *bool) // may end its goroutine; what is lost counts as dropped
+	Limit     uint64                                        // of tasks that are not finished, 0 for none
+	Bubble    uint64                                        // in which the pool is made, 0 for none
 	Group     waitgraph.Group
 
 	tasks    fifo[T]
@@ -46,6 +46,7 @@ type Pool[T any] struct {
 
 	// Guarded by the lock of tasks.
 	held    uint64
+	lost    uint64 // tasks that are finished
 	sealed  bool
 	shut    bool
 	changed chan struct{} // closed and replaced when a count falls
@@ -182,24 +183,40 @@ func (p *Pool[T]) signalLocked() {
 	}
 }
 
-// End refuses every task from now on, drops those that have not begun, and
-// returns how many these are and how many are running.
-func (p *Pool[T]) End() (dropped, running uint64) {
+// Shut refuses every task from now on.
+func (p *Pool[T]) Shut() {
 	p.tasks.Lock()
+	defer p.tasks.Unlock()
 	p.shut = true
-	left := p.tasks.pushed - p.finished.Load()
+}
+
+// End refuses every task from now on, drops those that have not begun, and
+// returns how many were dropped or lost and how many are running.
+func (p *Pool[T]) End() (dropped, running uint64) {
+	p.Shut()
+	p.tasks.Lock()
+	left, lost := p.tasks.pushed-p.finished.Load(), p.lost
 	p.tasks.Unlock()
 	for {
 		if _, ok := p.tasks.pop(); !ok {
-			return dropped, left - min(left, dropped)
+			return dropped + lost, left - min(left, dropped)
 		}
 		dropped++
-		p.finish()
+		p.finish(false)
 	}
 }
 
-func (p *Pool[T]) finish() {
-	p.finished.Add(1)
+// finish counts a task as finished: with the lost ones under one lock, so that
+// each is counted once.
+func (p *Pool[T]) finish(lost bool) {
+	if lost {
+		p.tasks.Lock()
+		p.lost++
+		p.finished.Add(1)
+		p.tasks.Unlock()
+	} else {
+		p.finished.Add(1)
+	}
 	p.signal()
 }
 

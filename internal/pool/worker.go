@@ -14,6 +14,7 @@ type worker[T any] struct {
 	maker   origin.Maker
 	number  uint64        // of the task that was begun last
 	current atomic.Uint64 // the same, for others to see; 0 without a task
+	lost    bool          // that task
 }
 
 // work is a goroutine of the pool. It begins as the lookout, and becomes it
@@ -98,11 +99,12 @@ func (w *worker[T]) workOff() {
 func (w *worker[T]) run(task T) {
 	w.number++
 	w.current.Store(w.number)
+	w.lost = false
 	defer func() {
 		w.current.Store(0)
-		w.pool.finish()
+		w.pool.finish(w.lost)
 	}()
-	w.pool.Run(w.maker.For(w.pool.Publisher(task), w.number), task)
+	w.pool.Run(w.maker.For(w.pool.Publisher(task), w.number), task, &w.lost)
 }
 
 // Hold reports whether the task of that number is running, and if so keeps the
