@@ -67,7 +67,7 @@ func (b *Bus) resolve(ctx context.Context, name string, topic binding, r *resolu
 	if r.route == nil && err == nil {
 		r.plan = b.compileByPatterns(h, name, topic)
 	}
-	if r.at == nil && err == nil && b.state.Load() != state {
+	if err == nil && b.state.Load() != state {
 		// Closed meanwhile: what was found may be what is left of an emptied bus.
 		return b.resolve(ctx, name, topic, r)
 	}
