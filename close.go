@@ -19,6 +19,7 @@ type closing struct {
 	err    error         // set before
 
 	// Guarded by bus.mu.
+	gaveUp bool          // events were dropped
 	timers []*time.Timer // of the deadlines of handlers
 	alone  bool          // a handler has called, so that the result is to be reported
 }
@@ -176,6 +177,7 @@ func (b *Bus) end(h *home, c *closing) {
 	cause := b.settle(c.ctx)
 	b.mu.Lock()
 	b.state.Store(closed)
+	c.gaveUp = cause != nil
 	b.mu.Unlock()
 	var left []topiclog.Left
 	parts := b.allParts()
@@ -245,7 +247,7 @@ func (b *Bus) empty() (all []*Subscription) {
 func (b *Bus) gaveUp() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.closing != nil && b.closing.ctx.Err() != nil
+	return b.closing != nil && b.closing.gaveUp
 }
 
 // describe says how many events are left, and where.
