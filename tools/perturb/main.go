@@ -50,7 +50,7 @@ var perturbed = []string{".", "internal/topiclog", "internal/queue", "internal/p
 // operations are the methods before which others are let in.
 var operations = map[string]bool{
 	"Lock": true, "Unlock": true, "RLock": true, "RUnlock": true,
-	"Load": true, "Store": true, "Swap": true, "CompareAndSwap": true, "Add": true,
+	"Load": true, "Store": true, "Swap": true, "CompareAndSwap": true, "Add": true, "Or": true,
 }
 
 func main() {
