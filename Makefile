@@ -23,6 +23,7 @@ RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 TESTED := ./internal/budget ./examples/... ./internal/... ./...
 
 FUZZTIME ?= 30s
+MODELTIME ?= 1h
 BENCH ?= .
 BENCHTIME ?= 300ms
 ROUNDS ?= 6
@@ -88,6 +89,14 @@ fuzz: ## Run each fuzz test for FUZZTIME=30s
 			printf '\n== %s in %s\n' "$$target" "$$(dirname "$$file")"; \
 			(cd "$$(dirname "$$file")" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . < /dev/null) || failed=1; \
 		done; [ -z "$$failed" ]; }
+
+.PHONY: model
+model: ## Run the model of queues for MODELTIME=1h
+	go test -run TestQueuesAgreeWithModel -timeout 0 . -queue.model=$(MODELTIME)
+
+.PHONY: model-perturbed
+model-perturbed: ## The same on a copy in which goroutines let others run where that matters
+	go -C tools run ./perturb -root .. -run TestQueuesAgreeWithModel -timeout 0 . -queue.model=$(MODELTIME)
 
 .PHONY: cover
 cover: ## Show the test coverage of the library, least covered functions first

@@ -19,7 +19,7 @@ type Core struct {
 	lent      bool      // a reader of an ended cursor goes on with the ring: not to be written any more
 	slowest   *Cursor   // which was the last of cursors that release looked at, or nil
 	search    int       // where in cursors a full one is looked for next
-	asked     uint64    // how often releaseSoon was called since the last release
+	asked     uint64    // for how many events releaseSoon was called since the last release
 }
 
 func (c *Core) init(s store) {
@@ -144,7 +144,7 @@ func (c *Core) dropOldest() {
 		c.dropLimit = min(c.dropLimit, p.bound())
 	}
 	if dropped {
-		c.releaseSoon()
+		c.releaseSoon(1)
 	}
 }
 
@@ -189,9 +189,10 @@ func (c *Core) release() {
 	c.tail, c.cleared = needed, max(c.cleared, needed)
 }
 
-// releaseSoon releases if there may be some events for each cursor to ask.
-func (c *Core) releaseSoon() {
-	c.asked++
+// releaseSoon releases, for a reader that has read some events, if it is worth
+// asking each cursor.
+func (c *Core) releaseSoon(read uint64) {
+	c.asked += read
 	if 8*min(c.asked, c.head-c.cleared) >= uint64(len(c.cursors)) {
 		c.release()
 	}

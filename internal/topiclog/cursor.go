@@ -184,7 +184,7 @@ func (p *Cursor) End(drop bool) (gone bool) {
 	if p.log.busy == 0 {
 		p.log.release()
 	} else {
-		p.log.releaseSoon()
+		p.log.releaseSoon(1)
 	}
 	p.log.serve()
 	return p.gone
@@ -201,9 +201,6 @@ func (p *Cursor) end(drop bool) {
 	if !p.ended.Load() {
 		p.until, p.at = c.head, p.base.Or(sealed)
 		p.ended.Store(true)
-		if c.slowest == p {
-			c.slowest = nil
-		}
 		for p.sleeping > 0 {
 			c.wakeOne(p)
 		}
@@ -211,6 +208,13 @@ func (p *Cursor) end(drop bool) {
 		c.cursors[p.place].place = p.place
 		c.cursors[len(c.cursors)-1] = nil
 		c.cursors = c.cursors[:len(c.cursors)-1]
+		if c.slowest == p {
+			c.slowest = nil
+			if len(c.cursors) > 0 { // any: it finds out when it asks
+				c.slowest = c.cursors[0]
+				c.slowest.slowest.Store(true)
+			}
+		}
 		p.place = len(c.leaving)
 		c.leaving = append(c.leaving, p)
 		if p.unread() > 0 && (!drop || !p.shared) {

@@ -88,7 +88,7 @@ func (p *Cursor) serveAwaited() {
 func (r *Reader) take() (at, dropped uint64, more, ok bool) {
 	c := r.log
 	if !r.shared {
-		c.releaseSoon()
+		c.releaseSoon(max(1, r.next-r.released))
 		r.released = r.next
 	} else if !r.Batch {
 		r.finish()
@@ -121,7 +121,7 @@ func (r *Reader) from() any { return r.final }
 // taken is [Taker].taken.
 func (r *Reader) taken() {
 	if r.shared {
-		r.log.releaseSoon()
+		r.log.releaseSoon(1)
 	}
 	r.serveAwaited()
 }
@@ -185,7 +185,7 @@ func (r *Reader) Sleep() State {
 	if c.busy == 0 {
 		c.release()
 	} else {
-		c.releaseSoon()
+		c.releaseSoon(1)
 	}
 	return Asleep
 }
