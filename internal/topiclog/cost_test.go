@@ -26,7 +26,8 @@ func serve(t *testing.T, l *topiclog.Log[int], r *topiclog.Reader) {
 	t.Helper()
 	<-r.Wake()
 	var e topiclog.Entry[int]
-	for l.Next(r, &e) { //nolint:revive // nothing is done with the events
+	for read := true; read; {
+		read = l.Next(r, &e)
 	}
 	require.Equal(t, topiclog.Asleep, r.Sleep())
 }
