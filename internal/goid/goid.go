@@ -1,11 +1,16 @@
 // Package goid tells which goroutine is running, and in which testing/synctest
 // bubble. Go has no such function: both are read from the first line of a stack
 // trace, "goroutine 7 [running, synctest bubble 9]:", which costs two
-// microseconds on a shallow stack and ten times that on a deep one. So it is
-// asked once by a goroutine that lives, and otherwise only by one that has to
-// wait.
+// microseconds on a shallow stack and ten times that on a deep one. So no publish
+// asks but one that waits, one that fans out, one to a handler with WithDrain,
+// and an asynchronous one in a bubble; otherwise it is asked once by a goroutine.
 //
-// Nothing else in this repository may depend on the form of that line.
+// What a maintainer may change: how the line is read; nothing else in this
+// repository may depend on its form. What must stay: a number that cannot be
+// read is [Unknown], never that of another goroutine, for then internal/waitgraph
+// only fails to find a deadlock. A bubble that cannot be read counts as none, and
+// internal/origin then ends contexts of other bubbles, for which the runtime ends
+// the process.
 package goid
 
 import (

@@ -9,8 +9,11 @@
 //
 // What a maintainer may change: the hash, how full a table gets, the order of
 // probes. What must stay, for the readers' sake: within an array of groups no
-// value is moved and no slot becomes empty again. A table that grows or shrinks
-// gets a new array, and readers end in the old one.
+// value is moved and no slot becomes empty again, and at least one stays empty,
+// which ends the search for a name that is not there. A table that grows or
+// shrinks gets a new array, and readers end in the old one. For the callers'
+// sake, who keep the pointers that Get returns, an entry is never copied. No
+// name is put twice. The root uses [Hash], too: within a process one name has one.
 package names
 
 import "sync/atomic"

@@ -4,13 +4,21 @@
 //
 // It says where a call came from, and never who waits: a handler may hand its
 // context to any goroutine. Whether the event is still at work only its
-// [Source] says, under its own lock.
+// [Source] says, under its own lock. Here, too, are the [Layer] that this module
+// puts around a context, and [Life], which cancels the contexts of a bus: under a
+// lock of its own, holding on to none, and ending none of another bubble.
 //
 // A context is immutable, and no two events have the same one. Those of events in
 // a row that came with one and the same publisher's context lie in one block,
 // which so holds on to nothing that was not theirs, and are one byte long: a
 // queue makes one for each delivery, and as words of their own they would cost
 // more than all else that it does.
+//
+// What a maintainer may change: when a rope of a life is made, and how long a
+// block is, up to 256. What must stay: a [Context] is never copied, for its
+// address tells its event; one goroutine alone uses a [Maker], whose source gives
+// no two events one number; and layers come off when an event is queued, or
+// events that beget events would have contexts without end.
 package origin
 
 import (

@@ -2,12 +2,15 @@
 // name against one pattern, or against all the patterns of a Tree at once.
 //
 // A Pattern is immutable. A Tree has no lock: Insert and Remove need the
-// caller's lock alone, the other methods may share it (sync.RWMutex).
+// caller's lock to themselves (Lock), the other methods may share it (RLock), and
+// what they yield to must not change the tree.
 //
-// What a maintainer may change: everything behind the exported names. What must
-// stay is that Tree.Match and Pattern.Match agree (the tests compare them), that
-// a change costs the same however many patterns there are, that a tree without
-// values holds no memory, and that matching allocates nothing.
+// What a maintainer may change: everything behind the exported names, and the
+// order in which values are yielded. What must stay is that Tree.Match and
+// Pattern.Match agree (the tests compare them); that a tree without values holds
+// no memory, and no pattern, however long, takes the stack; for those who
+// publish, that matching allocates nothing; and for those who subscribe, that a
+// change costs the same, amortised, however many patterns there are.
 package pattern
 
 import (

@@ -35,12 +35,16 @@
 //
 // # For maintainers
 //
+// [As] writes to no payload, for the sake of other handlers of the event, though
+// what it returns may share maps, slices and pointers with it.
+//
 // All values in maps go through fit, a list of cases in the order in which they
-// are tried: what Go assigns, pointers, methods of the target, numbers, methods
+// are tried: null, what Go assigns, pointers, methods of the target, numbers, methods
 // of the value, kinds. A new form of value is a new case there. What encoding/json
 // can do alone is left to it, by fitByJSON, so that the two cannot differ, and
 // FuzzMapsReadAsJSONDoes compares the rest. The texts of errors may change, and
-// the list above may become shorter; it must not become longer.
+// the list above may become shorter, for as long as no value is lost in silence; it
+// must not become longer, for the sake of those whose payloads fit today.
 package payload
 
 import "reflect"

@@ -10,6 +10,14 @@
 // A task is counted by whoever pushes it, under the producers' lock, and
 // finished by whoever ran or dropped it. A pool in which as many are finished
 // as were pushed, and none is held, is idle.
+//
+// What a maintainer may change: patience, and the size of chunks. What must stay,
+// so that no task lies unseen: a producer pushes before it looks for a lookout,
+// and a lookout that gives up says so before it looks once more for tasks.
+// Likewise, so that nobody waits for ever: who waits sets awaited before the
+// first look, and whoever finishes a task, releases a hold or ends a goroutine
+// counts first and then signals. Under the producers' lock are held, lost,
+// sealed, shut and changed, too.
 package pool
 
 import (
@@ -105,8 +113,8 @@ func (p *Pool[T]) workAlone(task T) {
 	p.newWorker().run(task)
 }
 
-// Again has a task run that is the rest of one that is running, whatever the
-// limit.
+// Again has a task run that is the rest of one that is running, and was taken with
+// that: no limit and no end keeps it out.
 func (p *Pool[T]) Again(task T) {
 	p.tasks.Lock()
 	p.tasks.push(task)

@@ -3,14 +3,20 @@
 //
 // A [Queue] has workers. Each is a goroutine with a reader of its own, for a
 // log or for lines of keys, and knows nothing else of other workers: who gets
-// which event, who is counted as at work and who is woken is decided behind the
-// lock of the place that it reads from, by internal/topiclog. A worker that
-// finds more events than it takes starts the next lane, which is counted by
-// then. If a handler ends the goroutine, another one takes the worker over.
+// which event, who is counted as at work and who is woken is decided by the place
+// that it reads from, in internal/topiclog. A worker that takes an event while no
+// lane sleeps starts the next one, which is counted by then: one lane is always
+// to spare. What a log replays for a queue by keys is handled before the first
+// lane starts. If a handler ends the goroutine, another one takes the worker over.
 //
 // What a queue needs of whoever made it are the functions in [Hooks]. They are
 // called under no lock, in the goroutine of a worker, and may end that, but not
-// panic.
+// panic. Ended may come more than once, and from whoever calls End or Range.
+//
+// What a maintainer may change: patience, and how a batch is collected. What must
+// stay, for the publishers' sake: an event that was taken is handled, reported as
+// failed or counted as dropped, whichever function ends the goroutine; and a
+// queue has no lock, only its failures and its end.
 package queue
 
 import (

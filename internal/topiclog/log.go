@@ -1,13 +1,22 @@
 // Package topiclog is a bounded log of events that any number of cursors read.
 //
 // An event is appended once, however many cursors there are. A cursor with one
-// reader is read without a lock: the writer publishes the head, the reader its
-// place, and an event is written over only when every cursor is past it. All
-// else is guarded by the one lock of the [Gate].
+// reader that neither drops nor collects batches is read without a lock: the
+// writer publishes the head, the reader its place, and an event is written over
+// only when every cursor is past it. Other cursors, and a queue in the order of
+// keys ([Lines]), are read under the one lock of the [Gate], which guards all else.
 //
 // Who counts whom: whoever wakes a reader counts it as busy, under the lock;
-// the reader takes itself off when it falls asleep or ends, under the lock. So
-// a gate that is not busy has nothing unread and nobody at work.
+// the reader takes itself off when it falls asleep or ends, under the lock.
+// Counted so, too, are the first reader, by Open, the next lane, by the one that
+// asks for it, a hold, and the events of a loop that has not begun; who collects
+// a batch stays counted asleep. So a gate that is not busy has nothing unread
+// and nobody at work.
+//
+// What a maintainer may change: the size of rings, when events are let go of, how
+// a full cursor is found. What must stay, for the publishers' sake: no user's code
+// and no wait under the lock, which spins; several gates are locked in the order
+// of their IDs; and whoever makes room serves the line of publishers.
 //
 // The package knows neither buses nor handlers, and starts no goroutine.
 package topiclog

@@ -13,8 +13,16 @@
 // waits for keeps nobody else waiting, and is not noted.
 //
 // One lock guards everything here, for all buses, since handlers forward from
-// one to another. It is taken when a goroutine begins or ends to run handlers,
-// and by waits that have lasted; a group's functions are called under it.
+// one to another. It is taken when a goroutine begins or ends to run handlers, by
+// publishes that fan out, and by waits, those for room once they have lasted. The
+// functions of groups and waits are called under it and take locks, under which
+// nobody may call this package.
+//
+// What a maintainer may change: the search, if it supposes at first that all
+// waits are hopeless and takes that back. What must stay, for the sake of those
+// who wait: no wait that can end is hopeless, for it ends with ErrDeadlock. So
+// AtWork counts members that are about to join, and is asked before HasRoom. The
+// package wakes nobody: who waits asks again.
 package waitgraph
 
 import (
