@@ -103,7 +103,7 @@ func TestContextsDoNotGrow(t *testing.T) {
 	}
 	require.Equal(t, "a", ctx.Value(word{}))
 	require.Nil(t, origin.Of(publisher))
-	require.Nil(t, origin.Of(nil)) //nolint:staticcheck // what a user may pass
+	require.Nil(t, origin.Of(nil))                                //nolint:staticcheck // what a user may pass
 	require.Equal(t, context.Background(), origin.Publisher(nil)) //nolint:staticcheck // likewise
 }
 
