@@ -67,12 +67,12 @@ func (b *Bus) startAsync(ctx context.Context, event Event, r *resolution) (done 
 		waits := c
 		t.parcel = &waits
 		return b.goAsync(t, r)
+	case r.at == nil && b.state.Load() == open && !t.plan.isFresh(b):
+		c.unlock()
+		return false, nil
 	case len(t.plan.inline) > 0:
 		if done, err = b.goAsync(t, r); err != nil || !done {
-			c.each(func(_ int, at placed) bool {
-				at.gate().Unlock()
-				return true
-			})
+			c.unlock()
 			return done, err
 		}
 	}

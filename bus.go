@@ -80,11 +80,12 @@ func (b *Bus) begin() *home {
 		return h
 	}
 	h := &home{bus: weak.Make(b)}
+	h.life.Bubble = goid.Bubble()
 	b.async.Origin.Life, b.async.Origin.Bus = &h.life, b
 	b.async.Publisher = func(t task) context.Context { return t.publisher }
 	b.async.Run = b.runTask
 	b.async.Limit = b.options.asyncLimit
-	b.async.Bubble = goid.Bubble()
+	b.async.Bubble = h.life.Bubble
 	b.async.Group = waitgraph.Group{Owner: b}
 	b.parts = map[part]bool{asyncPart{b}: false}
 	b.home.Store(h)

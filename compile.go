@@ -12,8 +12,15 @@ import (
 
 // nobodyHears reports whether a publish of name does nothing at all.
 func (b *Bus) nobodyHears(name string) bool {
+	h := b.home.Load()
+	if h == nil {
+		return false
+	}
 	// In this order: a bus that is closed has been emptied after its state was set.
-	return b.patterns.count.Load() == 0 && b.options.unhandled == nil && b.routes.Get(name) == nil && b.state.Load() == open
+	// A handler may have moved between a name and a pattern, which the generation tells.
+	generation := h.generation.Load()
+	return b.patterns.count.Load() == 0 && b.options.unhandled == nil && b.routes.Get(name) == nil &&
+		b.state.Load() == open && h.generation.Load() == generation
 }
 
 // resolution is what a publish of a name comes to.
@@ -40,7 +47,7 @@ func (b *Bus) resolve(ctx context.Context, name string, topic binding, r *resolu
 	if h == nil {
 		h = b.begin()
 	}
-	state := b.state.Load()
+	state, generation := b.state.Load(), h.generation.Load()
 	switch state {
 	case open:
 	case draining:
@@ -67,8 +74,9 @@ func (b *Bus) resolve(ctx context.Context, name string, topic binding, r *resolu
 	if r.route == nil && err == nil {
 		r.plan = b.compileByPatterns(h, name, topic)
 	}
-	if err == nil && b.state.Load() != state {
-		// Closed meanwhile: what was found may be what is left of an emptied bus.
+	if err == nil && (b.state.Load() != state || r.plan == nil && h.generation.Load() != generation) {
+		// Closed meanwhile: what was found may be what is left of an emptied bus. Or a
+		// handler may have moved between a name and a pattern.
 		return b.resolve(ctx, name, topic, r)
 	}
 	if r.plan != nil && len(r.plan.inline)+len(r.plan.places) == 0 {

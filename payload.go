@@ -46,7 +46,7 @@ func (*contractOf[T]) compile(p *plan) {
 	}
 	if at, ok := p.places[0].place.(*typedPlace[T]); ok {
 		p.typed = &posting[T]{inline: inline, at: at}
-		if at.key == nil {
+		if at.key == nil && p.declared.replay == 0 {
 			p.typed.(*posting[T]).log = at.log
 		}
 	}
@@ -67,7 +67,7 @@ type boxed[T any] struct{}
 // all that are queued read from one place.
 type posting[T any] struct {
 	inline *handlers[T]
-	log    *topiclog.Log[T] // of at, if that has no keys
+	log    *topiclog.Log[T] // of at, if that has no keys and what it keeps is nobody's
 	at     *typedPlace[T]
 }
 
@@ -96,17 +96,17 @@ type typedPlace[T any] struct {
 func (x *typedPlace[T]) gate() *topiclog.Gate { return x.log.Gate() }
 
 // offer leaves payload in the place if that has room.
-func (x *typedPlace[T]) offer(ctx context.Context, payload T) bool {
+func (x *typedPlace[T]) offer(ctx context.Context, payload T, p *plan) bool {
 	var key string
 	if x.key != nil {
 		if !x.log.Lines().HasRoom() {
-			return false // before the key is asked for, which is done once
+			return false // before the key is asked for
 		}
 		if guard(func() { key = x.key(payload) }) != nil {
 			return false // to be found again on the way that reports it
 		}
 	}
-	return x.log.Offer(ctx, payload, key)
+	return x.log.Offer(ctx, payload, key, p)
 }
 
 func (x *typedPlace[T]) prepare(event, _ Event) (p prepared, err error) {

@@ -116,6 +116,11 @@ func (c *parcel) leave(ctx context.Context) {
 		at.put(ctx, c.event, *c.at(i))
 		return true
 	})
+	c.unlock()
+}
+
+// unlock unlocks the places, which are reserved.
+func (c *parcel) unlock() {
 	c.each(func(_ int, at placed) bool {
 		at.gate().Unlock()
 		return true
@@ -168,6 +173,10 @@ func (b *Bus) enqueue(ctx context.Context, c *parcel, admitted bool, wait *waiti
 	for {
 		verdict, full, at := c.reserve(wait.waiter, admitted)
 		switch {
+		case verdict == topiclog.Room && !admitted && b.state.Load() == open && !c.isFresh(b):
+			c.unlock()
+			wait.leave()
+			return false, nil
 		case verdict == topiclog.Room:
 			c.leave(ctx)
 			wait.leave()
@@ -198,6 +207,9 @@ func (p *plan) isFresh(b *Bus) bool {
 	}
 	return p.route.fresh() == p
 }
+
+// Fresh is isFresh for a plan of a route.
+func (p *plan) Fresh() bool { return p.route != nil && p.route.fresh() == p }
 
 // undelivered tells of an event that nobody heard.
 func (b *Bus) undelivered(ctx context.Context, event Event) {

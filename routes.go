@@ -80,6 +80,9 @@ func (b *Bus) insert(s *Subscription, topic binding) error {
 	b.counter++
 	s.number = b.counter
 	if s.extras != nil && s.open != nil {
+		if r != nil {
+			r.plan.Store(nil) // before there is a place that it lacks
+		}
 		s.open(r)
 		s.open = nil
 	}
@@ -157,6 +160,7 @@ func (b *Bus) retire(name string, r *route) {
 				b.detach(log.core)
 			}
 		}
+		r.logs = nil // a topic may still hold the route
 	}
 }
 

@@ -39,6 +39,9 @@ type TopicInfo struct {
 // subscriptions, in byte order, as they are when the loop begins.
 func (b *Bus) Topics() iter.Seq[TopicInfo] {
 	return func(yield func(TopicInfo) bool) {
+		if b == nil {
+			return
+		}
 		for _, topic := range b.topics() {
 			if !yield(topic) {
 				return

@@ -94,6 +94,14 @@ func (s *Subscription) Source() string {
 
 func (s *Subscription) isQueued() bool { return s.extras != nil && s.queue != nil }
 
+// group returns the workers of a queued subscription, for those that its queue
+// keeps waiting: they may have found it before it was made, which is under the lock.
+func (s *Subscription) group() *waitgraph.Group {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	return s.queue.Group()
+}
+
 func (s *Subscription) isPattern() bool { return s.extras != nil && s.pattern != nil }
 
 // lifespan returns that of the subscription, or nil.

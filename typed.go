@@ -112,7 +112,7 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 		}
 		return p.resume(ctx, Event{Name: t.name, Data: payload}, &o)
 	case *posting[T]:
-		if typed.log != nil && typed.log.TryAppend(ctx, payload) || typed.at.offer(ctx, payload) {
+		if typed.log != nil && typed.log.TryAppend(ctx, payload) || typed.at.offer(ctx, payload, p) {
 			var o outcome
 			if len(*typed.inline) == 0 || typed.inline.run(ctx, payload, &o) {
 				return nil

@@ -72,7 +72,7 @@ func (b *Bus) await(ctx context.Context, c *parcel, at place, admitted bool, wai
 				continue
 			}
 			holder := full.Owner.(*Subscription)
-			if graph = waitgraph.ForRoom(holder.queue.Group(), func() bool { return gate.IsOver(w) }); graph.Hopeless() {
+			if graph = waitgraph.ForRoom(holder.group(), func() bool { return gate.IsOver(w) }); graph.Hopeless() {
 				cause = ErrDeadlock
 			} else if b.isSlow(ctx, holder, wait) {
 				// Nobody is held up by what the logger does.

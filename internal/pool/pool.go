@@ -81,27 +81,29 @@ func (p *Pool[T]) Go(task T, admitted bool) Verdict {
 		p.tasks.Unlock()
 		return Full
 	}
+	p.enter(task)
+	return Taken
+}
+
+// enter has a task run. The caller has the lock, which it gives back.
+func (p *Pool[T]) enter(task T) {
 	if p.isForeign() {
 		p.tasks.pushed++
 		p.tasks.Unlock()
 		p.running.Add(1)
 		go p.workAlone(task)
-		return Taken
+		return
 	}
 	p.tasks.push(task)
 	p.tasks.Unlock()
 	p.ensureLookout()
-	return Taken
 }
-
-// begun is by the real clock. That of a testing/synctest bubble begins in 2000.
-var begun = time.Now()
 
 // isForeign reports whether the caller is in a bubble in which the pool was not
 // made. Such a task runs in that bubble, and not with the others.
 func (p *Pool[T]) isForeign() bool {
-	if time.Since(begun) >= 0 {
-		return false // at a glance: the clock is the real one
+	if now := time.Now(); now != now.Round(0) {
+		return false // at a glance: the clock of a bubble has no monotonic reading
 	}
 	bubble := goid.Bubble()
 	return bubble != 0 && bubble != p.Bubble
@@ -117,9 +119,7 @@ func (p *Pool[T]) workAlone(task T) {
 // that: no limit and no end keeps it out.
 func (p *Pool[T]) Again(task T) {
 	p.tasks.Lock()
-	p.tasks.push(task)
-	p.tasks.Unlock()
-	p.ensureLookout()
+	p.enter(task)
 }
 
 // Len returns how many tasks are not finished.

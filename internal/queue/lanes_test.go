@@ -20,11 +20,11 @@ func TestLaneForAnEventBehindABusyOne(t *testing.T) {
 	for name, open := range map[string]func(*queue.Hooks, queue.Handler[int]) (*queue.Queue, offer){
 		"on a log": func(hooks *queue.Hooks, h queue.Handler[int]) (*queue.Queue, offer) {
 			log := topiclog.New[int]()
-			return queue.New(hooks, log, nil, options, nil, h), func(event int) bool { return log.Offer(t.Context(), event, "") }
+			return queue.New(hooks, log, nil, options, nil, h), func(event int) bool { return log.Offer(t.Context(), event, "", nil) }
 		},
 		"on keys": func(hooks *queue.Hooks, h queue.Handler[int]) (*queue.Queue, offer) {
 			keyed := topiclog.NewKeyed[int](options)
-			return queue.New(hooks, keyed, nil, options, nil, h), func(event int) bool { return keyed.Offer(t.Context(), event, string(rune('a'+event))) }
+			return queue.New(hooks, keyed, nil, options, nil, h), func(event int) bool { return keyed.Offer(t.Context(), event, string(rune('a'+event)), nil) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func TestWhateverHandlersDo(t *testing.T) {
 			q.Start()
 			var want []int
 			for event := range 12 {
-				require.True(t, log.Offer(t.Context(), event, ""))
+				require.True(t, log.Offer(t.Context(), event, "", nil))
 				want = append(want, event)
 			}
 			ends(t, q)
@@ -124,10 +124,10 @@ func TestDroppedEventsAreReportedBeforeTheNextOne(t *testing.T) {
 				},
 			})
 			q.Start()
-			require.True(t, log.Offer(t.Context(), 0, ""))
+			require.True(t, log.Offer(t.Context(), 0, "", nil))
 			require.Equal(t, 0, <-begun)
 			for event := range 5 {
-				require.True(t, log.Offer(t.Context(), 1+event, ""))
+				require.True(t, log.Offer(t.Context(), 1+event, "", nil))
 			}
 			close(rest)
 			ends(t, q)
@@ -160,7 +160,7 @@ func TestBatchesGoOut(t *testing.T) {
 		q.Start()
 		offer := func(events ...int) {
 			for _, event := range events {
-				require.True(t, log.Offer(t.Context(), event, ""))
+				require.True(t, log.Offer(t.Context(), event, "", nil))
 			}
 			synctest.Wait()
 		}
@@ -188,7 +188,7 @@ func TestBatchesGoOut(t *testing.T) {
 				Many: func(context.Context, []int) error { t.Error("handled"); return nil },
 			})
 		q.Start()
-		require.True(t, log.Offer(t.Context(), 1, ""))
+		require.True(t, log.Offer(t.Context(), 1, "", nil))
 		synctest.Wait()
 		q.End(true)
 		<-q.Done()
@@ -210,7 +210,7 @@ func TestLoops(t *testing.T) {
 		empty.Queue.End(false)
 		<-empty.Queue.Done()
 		for event := range 5 {
-			require.True(t, log.Offer(t.Context(), event, ""))
+			require.True(t, log.Offer(t.Context(), event, "", nil))
 		}
 		var got []int
 		left := 0
@@ -238,7 +238,7 @@ func TestLoops(t *testing.T) {
 
 		until, cancel := context.WithCancel(t.Context())
 		last, at := open()
-		require.True(t, log.Offer(t.Context(), 5, ""))
+		require.True(t, log.Offer(t.Context(), 5, "", nil))
 		last.Range(until, func() {}, func(ctx context.Context) bool {
 			return at(ctx, func(context.Context, int) bool { cancel(); return true })
 		})
@@ -255,7 +255,7 @@ func TestKeysWithReplay(t *testing.T) {
 		kept := topiclog.New[int]()
 		kept.Core().Retain(3)
 		for event := range 5 {
-			require.True(t, kept.Offer(t.Context(), event-5, ""))
+			require.True(t, kept.Offer(t.Context(), event-5, "", nil))
 		}
 		o := new(owner)
 		options := topiclog.Options{Capacity: 50, Lanes: 3}
@@ -275,7 +275,7 @@ func TestKeysWithReplay(t *testing.T) {
 			},
 		})
 		for event := range 20 {
-			require.True(t, keyed.Offer(t.Context(), event, string(rune('a'+event%4))))
+			require.True(t, keyed.Offer(t.Context(), event, string(rune('a'+event%4)), nil))
 		}
 		q.Start()
 		ends(t, q)

@@ -58,12 +58,12 @@ func TestReadersBesideOneThatLagsBehindCostTheSame(t *testing.T) {
 		l := topiclog.New[int]()
 		l.Core().Open(topiclog.Options{Capacity: 1 << 20, Lanes: 1})
 		for range 2000 {
-			require.True(t, l.Offer(t.Context(), 1, ""))
+			require.True(t, l.Offer(t.Context(), 1, "", nil))
 		}
 		readers := sleepers(t, l, n, 4)
 		begun := time.Now()
 		for range 2 {
-			require.True(t, l.Offer(t.Context(), 1, ""))
+			require.True(t, l.Offer(t.Context(), 1, "", nil))
 			for _, r := range readers {
 				serve(t, l, r)
 			}
@@ -76,7 +76,7 @@ func TestPublisherBehindManyFullQueuesCostsLinear(t *testing.T) {
 	requireLinear(t, func(n int) time.Duration {
 		l := topiclog.New[int]()
 		readers := sleepers(t, l, n, 1)
-		require.True(t, l.Offer(t.Context(), 1, ""))
+		require.True(t, l.Offer(t.Context(), 1, "", nil))
 		w := &topiclog.Waiter{Woken: make(chan topiclog.Outcome, 1)}
 		l.Core().Wait(w, topiclog.Request{})
 		begun := time.Now()
@@ -98,7 +98,7 @@ func TestEndsWithEventsLeftShareThem(t *testing.T) {
 		open = append(open, l.Core().Open(topiclog.Options{Capacity: lag, Lanes: 1}))
 	}
 	for range lag {
-		require.True(t, l.Offer(t.Context(), 1, ""))
+		require.True(t, l.Offer(t.Context(), 1, "", nil))
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -118,7 +118,7 @@ func TestManyEndsCostLinear(t *testing.T) {
 				l.Core().Retain(retain)
 				readers := sleepers(t, l, n, 4)
 				for range 5 {
-					require.True(t, l.Offer(t.Context(), 1, ""))
+					require.True(t, l.Offer(t.Context(), 1, "", nil))
 					for _, r := range readers {
 						serve(t, l, r)
 					}

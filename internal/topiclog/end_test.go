@@ -16,7 +16,7 @@ func TestEndBesideAReader(t *testing.T) {
 	const events = 50
 	offer := func(l *topiclog.Log[int]) {
 		for n := range events {
-			require.True(t, l.Offer(t.Context(), n, ""))
+			require.True(t, l.Offer(t.Context(), n, "", nil))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -89,7 +89,7 @@ func TestEndAllOfLoopsThatHaveNotBegun(t *testing.T) {
 	for range 4 {
 		loops = append(loops, l.Core().Open(topiclog.Options{Capacity: 4, Lanes: 1, Loop: true}))
 	}
-	require.True(t, l.Offer(t.Context(), 1, ""))
+	require.True(t, l.Offer(t.Context(), 1, "", nil))
 	require.Equal(t, 4, l.Core().Busy())
 	for _, c := range loops[1:] {
 		c.End(false)

@@ -19,7 +19,7 @@ func TestPublisherInLineLearnsThatAQueueRejects(t *testing.T) {
 		_, _, ok := l.Take(r, &e)
 		require.True(t, ok)
 	}
-	require.True(t, l.Offer(t.Context(), 0, ""))
+	require.True(t, l.Offer(t.Context(), 0, "", nil))
 	take(rejects)
 	wait := func(event int) *topiclog.Waiter {
 		w := &topiclog.Waiter{Woken: make(chan topiclog.Outcome, 1)}

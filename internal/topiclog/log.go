@@ -89,16 +89,18 @@ func (l *Log[T]) TryAppend(ctx context.Context, payload T) bool {
 	return true
 }
 
-// Offer adds an event if there is room.
-func (l *Log[T]) Offer(ctx context.Context, payload T, key string) bool {
+// Offer adds an event if there is room, and if the plan by which it comes here, if
+// there is one, is fresh.
+func (l *Log[T]) Offer(ctx context.Context, payload T, key string, plan interface{ Fresh() bool }) bool {
 	gate := l.Gate()
 	gate.Lock()
 	verdict, _ := gate.Ask(nil, false)
-	if verdict == Room {
+	ok := verdict == Room && (plan == nil || plan.Fresh())
+	if ok {
 		l.Append(ctx, payload, key)
 	}
 	gate.Unlock()
-	return verdict == Room
+	return ok
 }
 
 // Append adds an event. The caller has the lock and knows from Ask that there

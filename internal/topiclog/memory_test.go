@@ -30,7 +30,7 @@ func TestMemoryOfWhatWasRead(t *testing.T) {
 		offer := func(number int) {
 			p := &parcel{number: number}
 			runtime.AddCleanup(p, func(number int) { freed <- number }, number)
-			require.True(t, l.Offer(t.Context(), p, ""))
+			require.True(t, l.Offer(t.Context(), p, "", nil))
 			alive++
 		}
 		const ahead = 600 // so that the ring is so large that nothing is written over soon

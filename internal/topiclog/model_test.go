@@ -64,7 +64,7 @@ func (m *logModel) open(o topiclog.Options) {
 func (m *logModel) offer() {
 	live := m.live()
 	full := slices.ContainsFunc(live, func(s *subscriber) bool { return s.Policy != topiclog.DropOldest && m.head >= s.bound() })
-	require.Equal(m, !full, m.log.Offer(m.Context(), int(m.head), ""))
+	require.Equal(m, !full, m.log.Offer(m.Context(), int(m.head), "", nil))
 	if full || len(live) == 0 && m.retain == 0 {
 		return
 	}
@@ -197,7 +197,7 @@ func runLog(t *testing.T, script []byte) {
 	}
 	m.check()
 	require.True(m, m.log.Core().Unused())
-	require.False(m, m.log.Offer(m.Context(), 0, ""))
+	require.False(m, m.log.Offer(m.Context(), 0, "", nil))
 }
 
 // desk is a lane of a queue by keys, and the key whose event it is at.
@@ -261,7 +261,7 @@ func (m *linesModel) notice() {
 
 func (m *linesModel) offer(key string) {
 	full := m.Policy != topiclog.DropOldest && len(m.queued) >= m.Capacity
-	require.Equal(m, !full || m.ended, m.log.Offer(m.Context(), m.next, key))
+	require.Equal(m, !full || m.ended, m.log.Offer(m.Context(), m.next, key, nil))
 	if full || m.ended {
 		return
 	}

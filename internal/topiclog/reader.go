@@ -219,6 +219,9 @@ func (r *Reader) Exit() (last bool) {
 	r.rested = r.position()
 	r.started--
 	c.rested()
+	if c.busy == 0 {
+		c.release()
+	}
 	if r.ended.Load() && r.started == 0 {
 		r.leave()
 	}
