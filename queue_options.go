@@ -89,8 +89,8 @@ func WithLanes(n int) SubscribeOption {
 // WithOrderBy has [WithLanes] handle events of the same key one at a time, in
 // the order of publication; events of different keys run in parallel. key is
 // called in the publish, in the publisher's goroutine, before anything is
-// queued, and again if that has to wait and the handlers change meanwhile. Its
-// panic keeps the event from this subscription only, and is an error of the
+// queued, and again if that has to wait, if the handlers change meanwhile, or if it
+// panics. Its panic keeps the event from this subscription only, and is an error of the
 // publish; with [WithFailFast] it ends that before any handler has got the event.
 // For an untyped subscription T is [Event].
 //
