@@ -144,7 +144,8 @@ func (c *customer) leftAtClose() (queued, collected int) {
 		if match[1] != c.name {
 			continue
 		}
-		queued, _ = strconv.Atoi(match[2])
+		n, _ := strconv.Atoi(match[2])
+		queued += n // in the queue, and in the log that is replayed to it
 		if c.kind.batch {
 			collected, _ = strconv.Atoi(match[3]) // may not have gone out
 		}
