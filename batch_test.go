@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,16 +243,17 @@ func TestSubscribeBatch(t *testing.T) {
 			const wait, step = 5 * time.Millisecond, time.Millisecond
 			topic := events.NewTopic[int]("number")
 			var bus *events.Bus
-			flows := 200
+			var flows atomic.Int64
+			flows.Store(200)
 			bus = newBus(t, events.WithErrorHandler(func(context.Context, error) {
-				if flows--; flows > 0 {
+				if flows.Add(-1) > 0 {
 					time.Sleep(step)
 					publish(t, bus, topic, 1, 2)
 				}
 			}))
 			b := newBatches()
 			subscribeBatch(t, bus, topic, b.handle, events.WithBatch(1<<30, wait), events.WithQueue(1), events.WithOverflow(events.DropOldest))
-			for flows == 200 { // the worker may take the first one before the second comes
+			for flows.Load() == 200 { // the worker may take the first one before the second comes
 				publish(t, bus, topic, 1, 2)
 				synctest.Wait()
 			}
@@ -263,7 +265,7 @@ func TestSubscribeBatch(t *testing.T) {
 				require.LessOrEqual(t, at-last, wait+2*step)
 				last = at
 			}
-			require.Less(t, flows, 1)
+			require.Less(t, flows.Load(), int64(1))
 		})
 	})
 }
