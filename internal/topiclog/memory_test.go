@@ -61,7 +61,7 @@ func TestMemoryOfWhatWasRead(t *testing.T) {
 				most = max(most, alive-ahead)
 			}
 		}
-		require.LessOrEqual(t, most, 2*step, "and those that are being cleaned up after")
+		require.LessOrEqual(t, most, 4*step, "cleaning up lags behind; with no regard to the slowest one it is 400")
 		runtime.KeepAlive(l)
 	}
 }
