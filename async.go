@@ -61,7 +61,7 @@ func (b *Bus) startAsync(ctx context.Context, event Event, r *resolution) (done 
 	switch verdict, full, _ := c.reserve(nil, r.at != nil); {
 	case verdict == topiclog.NoEntry:
 		return false, nil
-	case verdict == topiclog.NoRoom && full.Rejects:
+	case verdict == topiclog.NoRoom && full.Policy == topiclog.Reject:
 		return true, &QueueError{Operation: "publish", Event: event.Name, Handler: full.Owner.(*Subscription).Name(), Err: ErrFull}
 	case verdict == topiclog.NoRoom:
 		waits := c

@@ -352,3 +352,9 @@ func TestBadInputIsAnError(t *testing.T) {
 		stillWorks(t, events.New())
 	})
 }
+
+func TestTopicsOfNoBus(t *testing.T) {
+	for range (*events.Bus)(nil).Topics() {
+		t.Error("a topic")
+	}
+}

@@ -1453,3 +1453,81 @@ func TestCloseDrainsFromHandlers(t *testing.T) {
 		})
 	})
 }
+
+// TestEndOfAContextIsToldToAll is the part of AcceptedEventsOutliveTheirRequest for
+// whoever keeps no more of a handler's context than a channel, or a function.
+func TestEndOfAContextIsToldToAll(t *testing.T) {
+	topic := events.NewTopic[int]("number")
+	for name, publish := range map[string]func(*events.Bus, func(context.Context, int) error) error{
+		"asynchronous": func(bus *events.Bus, handler func(context.Context, int) error) error {
+			handle(t, bus, topic, handler)
+			return topic.PublishAsync(t.Context(), bus, 1)
+		},
+		"queued": func(bus *events.Bus, handler func(context.Context, int) error) error {
+			s := handle(t, bus, topic, handler, events.WithQueue(1))
+			if err := topic.Publish(t.Context(), bus, 1); err != nil {
+				return err
+			}
+			return s.Drain(t.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bus := events.New()
+			called, closed := make(chan struct{}), make(chan struct{})
+			require.NoError(t, publish(bus, func(ctx context.Context, _ int) error {
+				context.AfterFunc(ctx, func() { close(called) })
+				done := ctx.Done()
+				go func() {
+					<-done
+					close(closed)
+				}()
+				return nil
+			}))
+			require.NoError(t, bus.Wait(t.Context()))
+			for range 5 {
+				runtime.GC()
+			}
+			require.NoError(t, bus.Close(t.Context()))
+			<-called
+			<-closed
+		})
+	}
+}
+
+// TestAsynchronousWorkStaysInItsBubble has handlers in a bubble end their goroutine, and
+// time that has gone far, on a bus that others use outside.
+func TestAsynchronousWorkStaysInItsBubble(t *testing.T) {
+	bus := events.New(new(failures).option())
+	defer func() { require.NoError(t, bus.Close(t.Context())) }()
+	inside, outside := events.NewTopic[int]("inside"), events.NewTopic[int]("outside")
+	handle(t, bus, outside, func(context.Context, int) error { return nil })
+	over := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				if err := outside.PublishAsync(context.Background(), bus, 1); err != nil {
+					t.Error(err)
+				}
+				runtime.Gosched()
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(30 * 365 * 24 * time.Hour)
+		for range 50 {
+			done := make(chan struct{})
+			first := handle(t, bus, inside, func(context.Context, int) error { runtime.Goexit(); return nil })
+			second := handle(t, bus, inside, func(context.Context, int) error { close(done); return nil })
+			require.NoError(t, inside.PublishAsync(t.Context(), bus, 1))
+			<-done
+			first.Unsubscribe()
+			second.Unsubscribe()
+		}
+	})
+	close(over)
+	others.Wait()
+}

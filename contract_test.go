@@ -1314,3 +1314,26 @@ func comeAndGo(t *testing.T, bus *events.Bus, i int) {
 	}
 	s.Unsubscribe()
 }
+
+// TestNothingIsHeldBehindASlowOne is the part of MemoryFollowsSubscriptions for events
+// that only one of many was still to get, and that has left.
+func TestNothingIsHeldBehindASlowOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic, bus := events.NewTopic[*tracked]("tracked"), newBus(t)
+		for range 100 {
+			handle(t, bus, topic, func(context.Context, *tracked) error { return nil }, events.WithQueue(1000))
+		}
+		gate, open := barrier(t)
+		slow := handle(t, bus, topic, func(context.Context, *tracked) error { <-gate; return nil }, events.WithQueue(1000))
+		var c collectible
+		for range 200 {
+			require.NoError(t, topic.Publish(t.Context(), bus, c.make()))
+		}
+		synctest.Wait()
+		slow.Unsubscribe()
+		open()
+		require.NoError(t, bus.Wait(t.Context()))
+		require.Zero(t, c.left(0))
+		runtime.KeepAlive(bus)
+	})
+}

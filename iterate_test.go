@@ -6,6 +6,8 @@ import (
 	"iter"
 	"log/slog"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -809,4 +811,41 @@ func untilUnlessAll(ctx context.Context, way string) []events.SubscribeOption {
 		return nil
 	}
 	return []events.SubscribeOption{events.WithUntil(ctx)}
+}
+
+// TestReplayGoesOverIntoTheQueue is the part of QueuedIsInOrder for subscriptions with
+// replay that are made while others publish: between what is replayed and what is
+// queued there is no gap, and nothing comes twice.
+func TestReplayGoesOverIntoTheQueue(t *testing.T) {
+	for name, options := range map[string][]events.SubscribeOption{
+		"log":  {events.WithQueue(10_000)},
+		"keys": {events.WithQueue(10_000), events.WithLanes(2), events.WithOrderBy(func(int) string { return "k" })},
+	} {
+		for range 10 {
+			topic, bus := events.NewTopic[int]("number", events.WithReplay(10_000)), events.New()
+			var over atomic.Bool
+			var publisher sync.WaitGroup
+			publisher.Go(func() {
+				for n := 1; n < 3000 && !over.Load(); n++ {
+					if err := topic.Publish(t.Context(), bus, n); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			for range 20 {
+				last := 0
+				handle(t, bus, topic, func(_ context.Context, n int) error {
+					if n != last+1 {
+						t.Errorf("%s: %d after %d", name, n, last)
+					}
+					last = n
+					return nil
+				}, options...)
+				runtime.Gosched()
+			}
+			over.Store(true)
+			publisher.Wait()
+			require.NoError(t, bus.Close(t.Context()))
+		}
+	}
 }

@@ -106,7 +106,7 @@ func (x *typedPlace[T]) offer(ctx context.Context, payload T, p *plan) bool {
 			return false // to be found again on the way that reports it
 		}
 	}
-	return x.log.Offer(ctx, payload, key, p)
+	return x.log.Offer(ctx, payload, key, p.isOfItsRoute)
 }
 
 func (x *typedPlace[T]) prepare(event, _ Event) (p prepared, err error) {

@@ -59,10 +59,11 @@ func (c *parcel) fill(p *plan, event Event) {
 	if len(p.places) > len(c.few) {
 		c.many = make([]prepared, len(p.places))
 	}
+	// What is a map for one untyped handler is one for all.
+	if want := p.places[0].asMaps; want != nil && event.Data != nil && payload.StructOf(reflect.TypeOf(event.Data)) == want {
+		c.event.Data = asMap{event.Data}
+	}
 	for i, at := range p.places {
-		if at.asMaps != nil && event.Data != nil && payload.StructOf(reflect.TypeOf(event.Data)) == at.asMaps {
-			c.event.Data = asMap{event.Data}
-		}
 		ready, err := prepare(at, event, c.event)
 		if ready.refused = err != nil; ready.refused {
 			for _, s := range at.takers {
@@ -92,11 +93,11 @@ func (c *parcel) each(f func(i int, at placed) bool) {
 
 // reserve locks the places if all of them have room, and otherwise says which
 // one has not, or that a publisher is not let in.
-func (c *parcel) reserve(w *topiclog.Waiter, admitted bool) (verdict topiclog.Verdict, full *topiclog.Full, at place) {
+func (c *parcel) reserve(w *topiclog.Waiter, admitted bool) (verdict topiclog.Verdict, full *topiclog.Options, at place) {
 	c.each(func(_ int, p placed) bool {
 		p.gate().Lock()
 		v, f := p.gate().Ask(w, admitted)
-		if v == topiclog.NoEntry || v == topiclog.NoRoom && (full == nil || f.Rejects) {
+		if v == topiclog.NoEntry || v == topiclog.NoRoom && (full == nil || f.Policy == topiclog.Reject) {
 			verdict, full, at = v, f, p.place
 		}
 		return verdict != topiclog.NoEntry
@@ -184,7 +185,7 @@ func (b *Bus) enqueue(ctx context.Context, c *parcel, admitted bool, wait *waiti
 		case verdict == topiclog.NoEntry:
 			wait.leave()
 			return false, nil
-		case full.Rejects:
+		case full.Policy == topiclog.Reject:
 			wait.leave() // before anybody is told
 			return false, &QueueError{Operation: "publish", Event: c.plan.event, Handler: full.Owner.(*Subscription).Name(), Err: ErrFull}
 		}
@@ -205,11 +206,11 @@ func (p *plan) isFresh(b *Bus) bool {
 	if p.route == nil {
 		return b.home.Load().generation.Load() == p.generation && b.routes.Get(p.event) == nil
 	}
-	return p.route.fresh() == p
+	return p.isOfItsRoute()
 }
 
-// Fresh is isFresh for a plan of a route.
-func (p *plan) Fresh() bool { return p.route != nil && p.route.fresh() == p }
+// isOfItsRoute is isFresh for a plan that has a route.
+func (p *plan) isOfItsRoute() bool { return p.route.fresh() == p }
 
 // undelivered tells of an event that nobody heard.
 func (b *Bus) undelivered(ctx context.Context, event Event) {

@@ -98,9 +98,8 @@ func (t *Topic[T]) Publish(ctx context.Context, bus *Bus, payload T) error {
 	}
 	p := t.of().plan(bus)
 	if p == nil {
-		var unheard bool
 		var err error
-		if p, unheard, err = t.of().find(ctx, bus, (*contractOf[T])(nil)); err != nil || unheard {
+		if p, err = t.of().find(ctx, bus, (*contractOf[T])(nil)); p == nil {
 			return err
 		}
 	}
@@ -139,31 +138,30 @@ func (t *topic) plan(bus *Bus) *plan {
 	return nil
 }
 
-// find is plan for when none is at hand. unheard says that nothing is to be done.
-func (t *topic) find(ctx context.Context, bus *Bus, c contract) (p *plan, unheard bool, err error) {
+// find is plan for when none is at hand. It returns nil if there is nothing to do.
+func (t *topic) find(ctx context.Context, bus *Bus, c contract) (*plan, error) {
 	if err := t.check(bus, c); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if t.options.delivery.replay == 0 && bus.nobodyHears(t.name) {
-		return nil, true, nil
+		return nil, nil
 	}
 	var r resolution
-	err = bus.resolve(ctx, t.name, t.binding(c), &r)
+	err := bus.resolve(ctx, t.name, t.binding(c), &r)
 	r.release()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if r.route != nil && t.route.Load() != r.route {
 		t.route.Store(r.route)
 	}
-	if r.plan == nil {
-		// There is nothing to run; undelivered events are told of elsewhere.
-		return noPlan, bus.options.unhandled == nil, nil
+	if r.plan == nil && bus.options.unhandled != nil {
+		return noPlan, nil
 	}
-	return r.plan, false, nil
+	return r.plan, nil
 }
 
-// noPlan is the plan of a publish that nobody hears.
+// noPlan is the plan of a publish that nobody hears, and somebody is to be told of.
 var noPlan = new(plan)
 
 // PublishAsync publishes payload on bus and returns at once. The handlers run
@@ -240,7 +238,8 @@ func (t *topic) newSubscription(depth int, bus *Bus, handler any, options []Subs
 }
 
 // opens gives the subscription a queue, before a queue.Handler of the payload
-// type.
+// type. It is not inlined: each payload type would have a copy. Nor is what else
+// generic code calls here.
 //
 //go:noinline
 func (s *subscribing) opens(handler any) {

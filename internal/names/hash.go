@@ -16,7 +16,7 @@ var keys = [2]uint64{rand.Uint64(), rand.Uint64()}
 // below maphash.String take twice as long as all of this, which folds products
 // of 16 bytes as wyhash does (github.com/wangyi-fudan/wyhash).
 func Hash(name string) uint64 {
-	h := keys[0] ^ uint64(len(name))
+	h, length := keys[0], uint64(len(name))
 	for len(name) > 16 {
 		h = fold(h^word(name), keys[1]^word(name[8:]))
 		name = name[16:]
@@ -30,7 +30,9 @@ func Hash(name string) uint64 {
 	case n > 0:
 		first, last = uint64(name[0])|uint64(name[n/2])<<8, uint64(name[n-1])
 	}
-	return fold(h^first, keys[1]^last)
+	// The length by itself, or names of two lengths could be chosen to collide.
+	high, low := bits.Mul64(h^first, keys[1]^last)
+	return fold(high^keys[0]^length, low^keys[1])
 }
 
 func fold(a, b uint64) uint64 {

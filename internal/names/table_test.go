@@ -57,6 +57,25 @@ func TestHash(t *testing.T) {
 	require.NotEqual(t, names.Hash("a"), names.Hash("b"))
 }
 
+// TestHashOfEveryByte has names of each length that differ in one byte.
+func TestHashOfEveryByte(t *testing.T) {
+	seen := make(map[uint64]string)
+	add := func(name string) {
+		other, found := seen[names.Hash(name)]
+		require.False(t, found, "%q has the hash of %q", name, other)
+		seen[names.Hash(name)] = name
+	}
+	for length := range 50 {
+		name := make([]byte, length)
+		add(string(name))
+		for i := range name {
+			name[i] = 1
+			add(string(name))
+			name[i] = 0
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	var topics table
 	none := func(t *testing.T) {

@@ -24,6 +24,8 @@ func NewLoop[T any](hooks *Hooks, log *topiclog.Log[T], o topiclog.Options) (*Lo
 	}
 }
 
+// newLoop is not inlined, as [open] is not.
+//
 //go:noinline
 func newLoop(hooks *Hooks, log *topiclog.Core, o topiclog.Options, e events) *Loop {
 	o.Loop, o.Lanes = true, 1

@@ -72,6 +72,9 @@ func newQueue(h *Hooks, s source, owner any, worker func(*Queue) *worker) *Queue
 	}
 }
 
+// open returns a queue that reads lines, or else a cursor of log. It is not inlined:
+// each payload type would have a copy. Nor is what else generic code calls here.
+//
 //go:noinline
 func open(hooks *Hooks, log *topiclog.Core, lines *topiclog.Lines, o topiclog.Options, b *BatchOptions, slot func() events) *Queue {
 	if lines != nil {

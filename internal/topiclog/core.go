@@ -84,7 +84,7 @@ func (c *Core) attend() {
 }
 
 // full is [place].full.
-func (c *Core) full(await bool) *Full {
+func (c *Core) full(await bool) *Options {
 	if c.head < c.limit {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (c *Core) full(await bool) *Full {
 				// somebody waits for it.
 				p.awaited.Store(true)
 				if p.bound() <= c.head {
-					return &Full{Owner: p.Owner}
+					return &p.Options
 				}
 			}
 			c.search++
@@ -123,7 +123,7 @@ func (c *Core) full(await bool) *Full {
 	if full == nil {
 		return nil
 	}
-	return &Full{Owner: full.Owner, Rejects: full.Policy == Reject}
+	return &full.Options
 }
 
 // dropOldest makes room in every cursor that drops.
@@ -250,8 +250,8 @@ func (c *Core) EndAll(drop bool) []Left {
 		p.end(false) // what is left for it changes under the lock only from here on
 	}
 	left := c.left()
-	for _, p := range slices.Backward(c.leaving) {
-		if drop {
+	if drop {
+		for _, p := range slices.Backward(c.leaving) {
 			p.end(true)
 		}
 	}

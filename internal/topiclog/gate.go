@@ -18,7 +18,8 @@ type Gate struct {
 
 	// word is twice the head, for readers without the lock, and odd while
 	// somebody has the lock: an append takes two atomic operations, where a
-	// sync.Mutex and a separate head take three. Nobody holds it for long.
+	// sync.Mutex and a separate head take three. Nobody holds it for long, but for
+	// who copies a ring.
 	word atomic.Uint64
 
 	// Guarded by the lock.
@@ -44,10 +45,10 @@ const (
 
 // place keeps the events behind a gate. Its methods are called under the lock.
 type place interface {
-	// full returns a queue without room for another event, one that rejects
-	// before one that blocks. Where await is true, what makes room in that
-	// queue calls serve.
-	full(await bool) *Full
+	// full returns the options of a queue without room for another event, of one
+	// that rejects before one that blocks. Where await is true, what makes room in
+	// that queue calls serve.
+	full(await bool) *Options
 	// enter says where an event goes for which there is room, and false if
 	// nobody is there for it. entered is called when it has been stored.
 	enter(key string) (at uint64, ok bool)
@@ -63,12 +64,6 @@ type store interface {
 	clear(from, to uint64)      // lets go of events
 	write(at uint64, entry any) // puts an entry in its place
 	leave() any                 // the store as it is, for a reader to go on with
-}
-
-// Full is a queue that has no room for an event.
-type Full struct {
-	Owner   any // of the queue
-	Rejects bool
 }
 
 var lastID atomic.Uint64
@@ -99,7 +94,8 @@ func (g *Gate) lockSlowly() {
 		if word := g.word.Load(); word&1 == 0 && g.word.CompareAndSwap(word, word|1) {
 			return
 		}
-		// Whoever has the lock needs some ten nanoseconds, or has been stopped.
+		// Whoever has the lock needs some ten nanoseconds, copies a ring, or has
+		// been stopped.
 		if tries%8 == 0 {
 			runtime.Gosched()
 		}

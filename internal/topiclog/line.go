@@ -66,9 +66,13 @@ const (
 	NoEntry         // the gate is shut
 )
 
+// behindOthers is what a publisher finds in the way that is younger than those in the
+// line.
+var behindOthers = Options{Policy: Block}
+
 // Ask tells a publisher, who has the lock, whether it may add an event. w is
 // nil for one that has not waited.
-func (g *Gate) Ask(w *Waiter, admitted bool) (Verdict, *Full) {
+func (g *Gate) Ask(w *Waiter, admitted bool) (Verdict, *Options) {
 	if !g.admits(admitted) {
 		return NoEntry, nil
 	}
@@ -77,13 +81,13 @@ func (g *Gate) Ask(w *Waiter, admitted bool) (Verdict, *Full) {
 	case full != nil:
 		return NoRoom, full
 	case len(g.line) > 0 && g.line[0].age < w.ageOf():
-		return NoRoom, &Full{}
+		return NoRoom, &behindOthers
 	}
 	return Room, nil
 }
 
 // FullQueue returns a queue without room, or nil, and how many publishers wait.
-func (g *Gate) FullQueue() (full *Full, waiting int) {
+func (g *Gate) FullQueue() (full *Options, waiting int) {
 	g.Lock()
 	defer g.Unlock()
 	return g.place.full(false), len(g.line)
@@ -149,7 +153,7 @@ func (g *Gate) serve() {
 			break
 		}
 		full := g.place.full(true)
-		if full != nil && !full.Rejects {
+		if full != nil && full.Policy != Reject {
 			break
 		}
 		if full != nil || w.Entry == nil || !w.Fresh() {

@@ -40,6 +40,7 @@ func TestPublisherInLineLearnsThatAQueueRejects(t *testing.T) {
 	verdict, full := l.Core().Ask(second, false)
 	l.Core().Unlock()
 	require.Equal(t, topiclog.NoRoom, verdict)
-	require.Equal(t, &topiclog.Full{Owner: "rejects", Rejects: true}, full)
+	require.Equal(t, "rejects", full.Owner)
+	require.Equal(t, topiclog.Reject, full.Policy)
 	require.False(t, second.Leave())
 }

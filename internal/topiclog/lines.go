@@ -45,7 +45,8 @@ type line struct {
 	atWork      bool
 }
 
-// openLines returns the lines of a queue, whose first lane counts as at work.
+// openLines returns the lines of a queue, whose first lane counts as at work. It is
+// not inlined: each payload type would have a copy.
 //
 //go:noinline
 func openLines(o Options, s store) *Lines {
@@ -57,11 +58,11 @@ func openLines(o Options, s store) *Lines {
 
 // full is [place].full. Whoever makes room has the lock, and serves the line of
 // publishers.
-func (l *Lines) full(bool) *Full {
+func (l *Lines) full(bool) *Options {
 	if l.over || l.Policy == DropOldest || l.counts.queued < uint64(l.Capacity) {
 		return nil
 	}
-	return &Full{Owner: l.Owner, Rejects: l.Policy == Reject}
+	return &l.Options
 }
 
 func (l *Lines) wakeForSeal() {}

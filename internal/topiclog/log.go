@@ -89,13 +89,13 @@ func (l *Log[T]) TryAppend(ctx context.Context, payload T) bool {
 	return true
 }
 
-// Offer adds an event if there is room, and if the plan by which it comes here, if
-// there is one, is fresh.
-func (l *Log[T]) Offer(ctx context.Context, payload T, key string, plan interface{ Fresh() bool }) bool {
+// Offer adds an event if there is room, and if it is still to be added: fresh is as
+// in [Request], or nil.
+func (l *Log[T]) Offer(ctx context.Context, payload T, key string, fresh func() bool) bool {
 	gate := l.Gate()
 	gate.Lock()
 	verdict, _ := gate.Ask(nil, false)
-	ok := verdict == Room && (plan == nil || plan.Fresh())
+	ok := verdict == Room && (fresh == nil || fresh())
 	if ok {
 		l.Append(ctx, payload, key)
 	}
@@ -156,10 +156,7 @@ func (l *Log[T]) Take(r Taker, e *Entry[T]) (dropped uint64, more, ok bool) {
 	return dropped, more, ok
 }
 
-func (l *Log[T]) leave() any {
-	ring := l.ring
-	return &ring
-}
+func (l *Log[T]) leave() any { return l.shared.Load() }
 
 func (l *Log[T]) write(at uint64, entry any) {
 	l.ring[at&uint64(len(l.ring)-1)] = *entry.(*Entry[T])

@@ -3,12 +3,13 @@ package topiclog_test
 import (
 	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 	"github.com/typedbus/events/internal/topiclog"
 )
 
-// parcel is a payload whose end is noticed.
+// parcel is a payload of some size.
 type parcel struct {
 	number int
 	_      [100]byte
@@ -25,19 +26,16 @@ func TestMemoryOfWhatWasRead(t *testing.T) {
 		for range readers {
 			all = append(all, l.Core().Open(topiclog.Options{Capacity: 2 * events, Lanes: 1}).NewReader())
 		}
-		freed := make(chan int, events)
-		alive := 0
+		var parcels []weak.Pointer[parcel]
 		offer := func(number int) {
 			p := &parcel{number: number}
-			runtime.AddCleanup(p, func(number int) { freed <- number }, number)
+			parcels = append(parcels, weak.Make(p))
 			require.True(t, l.Offer(t.Context(), p, "", nil))
-			alive++
 		}
 		const ahead = 600 // so that the ring is so large that nothing is written over soon
 		for number := range ahead {
 			offer(number)
 		}
-		most := 0
 		for number := range events - ahead {
 			offer(ahead + number)
 			for _, r := range all {
@@ -53,15 +51,15 @@ func TestMemoryOfWhatWasRead(t *testing.T) {
 			}
 			if number%97 == 0 {
 				runtime.GC()
-				runtime.GC()
-				for len(freed) > 0 {
-					<-freed
-					alive--
+				held := 0
+				for _, read := range parcels[:number+1] {
+					if read.Value() != nil {
+						held++
+					}
 				}
-				most = max(most, alive-ahead)
+				require.LessOrEqual(t, held, step, "after %d", number)
 			}
 		}
-		require.LessOrEqual(t, most, 4*step, "cleaning up lags behind; with no regard to the slowest one it is 400")
 		runtime.KeepAlive(l)
 	}
 }
