@@ -45,14 +45,15 @@ func (p *patterns) matches(name string) bool {
 	return p.tree.Matches(name)
 }
 
-// change changes the tree, and so makes all plans stale.
+// change changes the tree, and so makes all plans stale. The generation moves on
+// first: whoever misses a pattern that has left finds it changed.
 func (p *patterns) change(h *home, tree func()) {
 	p.Lock()
 	defer p.Unlock()
+	h.generation.Add(1)
 	tree()
 	p.count.Store(int64(p.tree.Len()))
 	p.heard.Store(nil)
-	h.generation.Add(1)
 }
 
 // keep makes plans the ones of names without a route, unless the patterns have

@@ -104,13 +104,10 @@ func (b *Bus) HasHandlers(eventName string) bool {
 	if b.patterns.matches(eventName) {
 		return true
 	}
-	r := b.routes.Get(eventName)
-	if r == nil {
-		return false
-	}
-	b.mu.Lock()
+	b.mu.Lock() // under which no handler moves between a name and a pattern
 	defer b.mu.Unlock()
-	return len(r.subscriptions) > 0
+	r := b.routes.Get(eventName)
+	return r != nil && len(r.subscriptions) > 0 || b.patterns.matches(eventName)
 }
 
 // Subscribe runs handler for every event whose name matches pattern: segments
