@@ -46,7 +46,8 @@ func (p *patterns) matches(name string) bool {
 }
 
 // change changes the tree, and so makes all plans stale. The generation moves on
-// first: whoever misses a pattern that has left finds it changed.
+// before and after: whoever misses a pattern that comes or leaves meanwhile finds
+// it changed.
 func (p *patterns) change(h *home, tree func()) {
 	p.Lock()
 	defer p.Unlock()
@@ -54,6 +55,7 @@ func (p *patterns) change(h *home, tree func()) {
 	tree()
 	p.count.Store(int64(p.tree.Len()))
 	p.heard.Store(nil)
+	h.generation.Add(1)
 }
 
 // keep makes plans the ones of names without a route, unless the patterns have
