@@ -17,7 +17,8 @@
 // Likewise, so that nobody waits for ever: who waits sets awaited before the
 // first look, and whoever finishes a task, releases a hold or ends a goroutine
 // counts first and then signals. Under the producers' lock are held, lost,
-// sealed, shut and changed, too.
+// sealed, shut and changed, too; and under it a producer counts the goroutine
+// that it starts, so that Done sees it.
 package pool
 
 import (
@@ -89,14 +90,17 @@ func (p *Pool[T]) Go(task T, admitted bool) Verdict {
 func (p *Pool[T]) enter(task T) {
 	if p.isForeign() {
 		p.tasks.pushed++
-		p.tasks.Unlock()
 		p.running.Add(1)
+		p.tasks.Unlock()
 		go p.workAlone(task)
 		return
 	}
 	p.tasks.push(task)
+	begin := p.lacksLookout()
 	p.tasks.Unlock()
-	p.ensureLookout()
+	if begin {
+		go p.work()
+	}
 }
 
 // isForeign reports whether the caller is in a bubble in which the pool was not
@@ -228,9 +232,11 @@ func (p *Pool[T]) finish(lost bool) {
 	p.signal()
 }
 
-func (p *Pool[T]) ensureLookout() {
-	if !p.lookout.Load() && p.lookout.CompareAndSwap(false, true) {
-		p.running.Add(1)
-		go p.work()
+// lacksLookout counts a lookout, for the caller to start, if there is none.
+func (p *Pool[T]) lacksLookout() bool {
+	if p.lookout.Load() || !p.lookout.CompareAndSwap(false, true) {
+		return false
 	}
+	p.running.Add(1)
+	return true
 }

@@ -66,8 +66,8 @@ func (w *worker[T]) lookOut() bool {
 		runtime.Gosched() // a worker may be about to take it
 		if task, ok := p.tasks.pop(); ok {
 			p.lookout.Store(false)
-			if !p.tasks.empty() {
-				p.ensureLookout()
+			if !p.tasks.empty() && p.lacksLookout() {
+				go p.work()
 			}
 			w.run(task)
 			return true
