@@ -309,8 +309,11 @@ func (c *customer) hasLeft() {
 	}
 }
 
+// isOdd reports whether the key function panics for a letter.
+func (c *customer) isOdd(p letter) bool { return c.odd > 0 && p.Number%c.odd == c.odd-1 }
+
 func (c *customer) keyOf(p letter) string {
-	if c.odd > 0 && p.Number%c.odd == c.odd-1 {
+	if c.isOdd(p) {
 		panic(errNoKey)
 	}
 	return strconv.Itoa(p.Sender % c.keys)
