@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unicode"
@@ -213,6 +214,21 @@ func (t *Topic[T]) Subscribe(bus *Bus, handler func(ctx context.Context, payload
 		s.handler = unlessOver(s.lifespan(), s.handler)
 	}
 	return s.add()
+}
+
+// Wrap returns handler as a subscription to the topic calls it: within the topic's
+// middleware, and within middleware inside that, with panics as errors. It is for
+// packages that bring events to handlers by another way than a bus.
+//
+// It panics if handler is nil or a middleware returns a nil handler.
+func (t *Topic[T]) Wrap(handler func(ctx context.Context, payload T) error, middleware ...Middleware) func(ctx context.Context, payload T) error {
+	if handler == nil {
+		panic(fmt.Sprintf("events: Wrap(%q): handler is nil", t.Name()))
+	}
+	wrapped := recovering(wrap(unbox(handler), slices.Concat(t.options.middleware, middleware)))
+	return func(ctx context.Context, payload T) error {
+		return wrapped(ctx, Event{Name: t.name, Data: payload})
+	}
 }
 
 // subscribing is a subscription through a topic that the bus is yet to take.
