@@ -1,0 +1,270 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/typedbus/events/durable"
+)
+
+// claim is one call of Receive, in the writer's goroutine.
+type claim struct {
+	*receiver
+	w   *writer
+	max int
+	now time.Time
+
+	claimed []*durable.Delivery
+	suspect bool           // the one claimed is, alone
+	keys    map[string]int // how many of each key are in claimed
+	next    int64          // when something is due, if nothing was claimed
+}
+
+// run claims what is due, and then what is new.
+func (c *claim) run(ctx context.Context) error {
+	c.keys = make(map[string]int)
+	due, err := c.due(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range due {
+		if row.isSuspect() && c.inHand() > 0 {
+			return nil // until that is settled
+		}
+		if row.isSuspect() {
+			if err := c.claimSuspect(ctx, row); err != nil || c.suspect {
+				return err
+			}
+		}
+	}
+	for _, row := range due {
+		if err := c.claimDue(ctx, row); err != nil {
+			return err
+		}
+	}
+	if len(due) == c.max && len(c.claimed) == 0 {
+		c.next = c.now.UnixNano() // they are parked now, and there may be more
+		return nil
+	}
+	if len(c.claimed) < c.max {
+		if err := c.claimNew(ctx); err != nil {
+			return err
+		}
+	}
+	if len(c.claimed) > 0 {
+		return nil
+	}
+	return c.w.query(ctx, func(rows *sql.Rows) error {
+		var next sql.NullInt64
+		if err := rows.Scan(&next); err != nil || !next.Valid {
+			return err
+		}
+		c.next = next.Int64
+		return nil
+	}, c.store.sql("select min(due) from @delivery where grp = ? and due > ? and due < ?"), c.group, c.now.UnixNano(), int64(never))
+}
+
+// delivery is a row of the table, with its message.
+type delivery struct {
+	scanned
+	token   int64
+	attempt int
+	suspect bool
+	order   sql.NullString // the key, unless it runs out of order
+}
+
+// isSuspect reports whether a lease of the delivery ran out, just now or before.
+func (d *delivery) isSuspect() bool { return d.token%2 == 1 || d.suspect }
+
+const deliveryColumns = messageColumns + ", d.token, d.attempt, d.suspect, d.key"
+
+func (c *claim) query(ctx context.Context, condition string, arguments ...any) (rows []*delivery, err error) {
+	err = c.w.query(ctx, func(r *sql.Rows) error {
+		d := new(delivery)
+		rows = append(rows, d)
+		return r.Scan(d.fields(&d.token, &d.attempt, &d.suspect, &d.order)...)
+	}, c.store.sql("select "+deliveryColumns+" from @delivery d join @message m on m.id = d.id where d.grp = ? and "+condition), append([]any{c.group}, arguments...)...)
+	return rows, err
+}
+
+func (c *claim) due(ctx context.Context) ([]*delivery, error) {
+	return c.query(ctx, "d.due <= ? order by d.due, d.id limit ?", c.now.UnixNano(), c.max)
+}
+
+// claimSuspect claims a delivery whose lease ran out, alone. The time before it that
+// counts is the one in which it was alone, too.
+func (c *claim) claimSuspect(ctx context.Context, d *delivery) error {
+	if d.token%2 == 1 && d.suspect {
+		d.attempt++
+	}
+	if blocked, err := c.park(ctx, d); err != nil || blocked {
+		return err
+	}
+	c.suspect = true
+	return c.take(ctx, d, true)
+}
+
+// claimDue claims a delivery, and those of its key that are parked behind it.
+func (c *claim) claimDue(ctx context.Context, d *delivery) error {
+	if len(c.claimed) >= c.max || d.isSuspect() {
+		return nil
+	}
+	if blocked, err := c.park(ctx, d); err != nil || blocked {
+		return err
+	}
+	if err := c.take(ctx, d, false); err != nil || !d.order.Valid {
+		return err
+	}
+	parked, err := c.query(ctx, "d.key = ? and d.due = ? order by d.id limit ?", d.order.String, int64(never), c.max-len(c.claimed))
+	if err != nil {
+		return err
+	}
+	for _, next := range parked {
+		if next.isSuspect() {
+			break // it comes alone
+		}
+		if err := c.take(ctx, next, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// park puts a delivery behind an earlier one of its key, if there is one, or one
+// that somebody has.
+func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) {
+	if !d.order.Valid {
+		return false, nil
+	}
+	others, err := c.count(ctx, d.order.String, "and d.id <> ? and (d.id < ? or d.token % 2 = 1 and d.due > ?)", d.id, d.id, c.now.UnixNano())
+	if err != nil || others <= c.keys[d.order.String] {
+		return false, err
+	}
+	_, err = c.w.exec(ctx, c.store.sql("update @delivery set due = ?, token = token + token % 2, suspect = ? where grp = ? and id = ?"), int64(never), d.isSuspect(), c.group, d.id)
+	return true, err
+}
+
+// count returns how many deliveries of a key are not over, those aside that were
+// published for later.
+func (c *claim) count(ctx context.Context, key, condition string, arguments ...any) (n int, err error) {
+	err = c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) },
+		c.store.sql("select count(*) from @delivery d where d.grp = ? and d.key = ? and d.due is not null and not (d.token = 0 and d.due > ? and d.due < ?) "+condition),
+		append([]any{c.group, key, c.now.UnixNano(), int64(never)}, arguments...)...)
+	return n, err
+}
+
+// take makes a row the receiver's.
+func (c *claim) take(ctx context.Context, d *delivery, suspect bool) error {
+	token := d.token + 1 + d.token%2
+	until := c.now.Add(c.Lease).UnixNano()
+	_, err := c.w.exec(ctx, c.store.sql("update @delivery set due = ?, token = ?, attempt = ?, suspect = ? where grp = ? and id = ?"), until, token, d.attempt, suspect, c.group, d.id)
+	if err != nil {
+		return err
+	}
+	return c.add(&d.scanned, lease{d.id, token, d.order.String, until}, d.attempt)
+}
+
+func (c *claim) add(s *scanned, l lease, attempt int) error {
+	message, err := s.message()
+	if err != nil {
+		return err
+	}
+	if l.key != "" {
+		c.keys[l.key]++
+	}
+	c.claimed = append(c.claimed, &durable.Delivery{
+		Message: message,
+		Group:   c.Group,
+		Attempt: attempt + 1,
+		Claimed: c.now,
+		Ref:     fmt.Sprint(l.id),
+		Lease:   l,
+	})
+	return nil
+}
+
+// mostScanned is how many messages are looked at in one go.
+const mostScanned = 1000
+
+// claimNew claims messages behind the cursor. Those of a key that others have, and
+// those that are due later, get a row to wait in.
+func (c *claim) claimNew(ctx context.Context) error {
+	var cursor int64
+	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&cursor) },
+		c.store.sql("select cursor from @group where id = ?"), c.group)
+	if err == nil && cursor == 0 {
+		err = c.checkGroup(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	begun := cursor
+	for len(c.claimed) < c.max {
+		var messages []*scanned
+		limit := mostScanned
+		if !c.OrderByKey {
+			limit = c.max - len(c.claimed)
+		}
+		if err := c.w.query(ctx, func(rows *sql.Rows) error {
+			m := new(scanned)
+			messages = append(messages, m)
+			return rows.Scan(m.fields()...)
+		}, c.store.sql("select "+messageColumns+" from @message m where m.topic = ? and m.id > ? order by m.id limit ?"), c.Topic, cursor, limit); err != nil {
+			return err
+		}
+		for _, m := range messages {
+			if len(c.claimed) >= c.max {
+				break
+			}
+			if err := c.claimMessage(ctx, m); err != nil {
+				return err
+			}
+			cursor = m.id
+		}
+		if len(messages) < limit {
+			break
+		}
+	}
+	if cursor != begun {
+		_, err = c.w.exec(ctx, c.store.sql("update @group set cursor = ? where id = ?"), cursor, c.group)
+	}
+	return err
+}
+
+// checkGroup reports a group that was removed.
+func (c *claim) checkGroup(ctx context.Context) error {
+	n := 0
+	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) }, c.store.sql("select count(*) from @group where id = ?"), c.group)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: it was removed", durable.ErrUnknownGroup)
+	}
+	return err
+}
+
+func (c *claim) claimMessage(ctx context.Context, m *scanned) error {
+	var order any
+	l := lease{m.id, 1, "", c.now.Add(c.Lease).UnixNano()}
+	due := l.until
+	if c.OrderByKey && m.key.Valid {
+		l.key, order = m.key.String, m.key.String
+	}
+	if m.after.Valid && m.after.Int64 > c.now.UnixNano() {
+		l.token, due = 0, m.after.Int64
+		c.next = min(c.next, due)
+	} else if l.key != "" {
+		others, err := c.count(ctx, l.key, "")
+		if err != nil {
+			return err
+		}
+		if others > c.keys[l.key] {
+			l.token, due = 0, never
+		}
+	}
+	_, err := c.w.exec(ctx, c.store.sql("insert into @delivery (grp, id, due, token, attempt, suspect, key) values (?, ?, ?, ?, 0, 0, ?)"), c.group, m.id, due, l.token, order)
+	if err != nil || l.token == 0 {
+		return err
+	}
+	return c.add(m, l, 0)
+}

@@ -1,0 +1,92 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/typedbus/events/durable"
+)
+
+type deadLetters struct{ store *Store }
+
+// DeadLetters returns the dead letters of all groups.
+func (s *Store) DeadLetters() durable.DeadLetters { return deadLetters{s} }
+
+// group returns the number of a group.
+func (s *Store) group(ctx context.Context, w *writer, topic, name string) (group int64, err error) {
+	found := false
+	err = w.query(ctx, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(&group)
+	}, s.sql("select id from @group where topic = ? and name = ?"), topic, name)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: %q of topic %q", durable.ErrUnknownGroup, name, topic)
+	}
+	return group, err
+}
+
+func (d deadLetters) List(ctx context.Context, topic, group, after string, max int) (list []durable.DeadLetter, err error) {
+	behind := int64(0)
+	if after != "" {
+		if behind, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return nil, fmt.Errorf("sqlite: no reference of a dead letter: %q", after)
+		}
+	}
+	err = d.store.writer.write(ctx, func(w *writer, ctx context.Context) error {
+		list = nil
+		number, err := d.store.group(ctx, w, topic, group)
+		if err != nil {
+			return err
+		}
+		return w.query(ctx, func(rows *sql.Rows) error {
+			var m scanned
+			var attempt int
+			var reason sql.NullString
+			if err := rows.Scan(m.fields(&attempt, &reason)...); err != nil {
+				return err
+			}
+			message, err := m.message()
+			list = append(list, durable.DeadLetter{Message: message, Group: group, Ref: fmt.Sprint(m.id), Attempts: attempt, Reason: reason.String})
+			return err
+		}, d.store.sql("select "+messageColumns+", d.attempt, d.error from @delivery d join @message m on m.id = d.id where d.grp = ? and d.id > ? and d.due is null order by d.id limit ?"), number, behind, max)
+	})
+	return list, err
+}
+
+func (d deadLetters) Redrive(ctx context.Context, topic, group string, refs ...string) (int, error) {
+	return d.each(ctx, topic, group, refs, "update @delivery set due = ?, token = token + 2, attempt = 0, suspect = 0, key = null where grp = ? and id = ? and due is null", time.Now().UnixNano())
+}
+
+func (d deadLetters) Discard(ctx context.Context, topic, group string, refs ...string) (int, error) {
+	return d.each(ctx, topic, group, refs, "delete from @delivery where grp = ? and id = ? and due is null")
+}
+
+func (d deadLetters) each(ctx context.Context, topic, group string, refs []string, statement string, arguments ...any) (n int, err error) {
+	err = d.store.writer.write(ctx, func(w *writer, ctx context.Context) error {
+		n = 0
+		number, err := d.store.group(ctx, w, topic, group)
+		if err != nil {
+			return err
+		}
+		for _, ref := range refs {
+			id, err := strconv.ParseInt(ref, 10, 64)
+			if err != nil {
+				return fmt.Errorf("sqlite: no reference of a dead letter: %q", ref)
+			}
+			changed, err := w.exec(ctx, d.store.sql(statement), append(arguments[:len(arguments):len(arguments)], number, id)...)
+			if err != nil {
+				return err
+			}
+			n += int(changed)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	d.store.watch.wake(map[string]bool{topic: true})
+	return n, nil
+}

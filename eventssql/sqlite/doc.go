@@ -1,0 +1,34 @@
+// Package sqlite is the engine of package durable on SQLite, for services of one
+// machine: nothing to install, and the business row and its event are committed
+// in one transaction.
+//
+//	store, err := sqlite.OpenDB(ctx, db)
+//	tx, err := db.BeginTx(ctx, nil)
+//	...
+//	err = durable.Publish(ctx, store.Tx(tx), OrderPaid, order)
+//	err = tx.Commit()
+//
+// # How events are kept
+//
+// There is one append-only table of messages. A group is a cursor on it, and has a
+// row for a delivery only while that is at work, waits or is dead. So a publish
+// costs the same however many groups there are.
+//
+// The state of a delivery is in two numbers. due is when it is to be claimed: when
+// its retry, its delay or its lease is over; never for one that is parked behind an
+// earlier one of its key; null for a dead letter. token grows whenever the delivery
+// changes hands, and is odd while somebody has it: a settlement with another token
+// is lost, and an odd one whose due is over had a process that ended.
+//
+// # How it is written
+//
+// SQLite has one writer at a time. All that the engine writes goes through one
+// goroutine, which stores what many ask for in one transaction, so that they share
+// the wait for the disk. What others commit, in this process or another, it learns
+// from SQLite's counter of changes, at which it looks every 10 milliseconds and, when
+// nothing happens, every 250.
+//
+// A file that several programs open must be opened by all of them with the same
+// SQLite library: two in one process lose each other's locks. The database has to be in
+// WAL mode, which [DSN] asks for.
+package sqlite

@@ -1,0 +1,97 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/typedbus/events/durable"
+)
+
+// errOutcome is for an outcome that this version does not know.
+var errOutcome = errors.New("unknown outcome")
+
+// Settle stores what has become of deliveries.
+func (r *receiver) Settle(ctx context.Context, settlements []durable.Settlement) (lost []int, err error) {
+	now := time.Now()
+	err = r.store.writer.write(ctx, func(w *writer, ctx context.Context) error {
+		lost = nil
+		for i, s := range settlements {
+			ok, err := r.settle(ctx, w, s, now)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				lost = append(lost, i)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.letGo(settlements, lost, now)
+	r.store.watch.wake(map[string]bool{r.Topic: true})
+	return lost, nil
+}
+
+// letGo notes which deliveries are no longer in hand, and which are for longer.
+func (r *receiver) letGo(settlements []durable.Settlement, lost []int, now time.Time) {
+	isLost := make(map[int]bool, len(lost))
+	for _, i := range lost {
+		isLost[i] = true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range settlements {
+		l := s.Lease.(lease)
+		if s.Outcome == durable.OutcomeRenew && !isLost[i] {
+			l.until = now.Add(r.Lease).UnixNano()
+			r.held[l.id] = l
+		} else if r.held[l.id].token == l.token {
+			delete(r.held, l.id)
+		}
+	}
+}
+
+// settle reports false if the delivery is no longer the receiver's.
+func (r *receiver) settle(ctx context.Context, w *writer, s durable.Settlement, now time.Time) (ok bool, err error) {
+	l := s.Lease.(lease)
+	var set string
+	var arguments []any
+	switch s.Outcome {
+	case durable.OutcomeAck:
+	case durable.OutcomeRenew:
+		set, arguments = "due = ?", []any{now.Add(r.Lease).UnixNano()}
+	case durable.OutcomeRetry:
+		set, arguments = "due = ?, token = token + 1, attempt = attempt + 1, suspect = 0, error = ?", []any{now.Add(s.After).UnixNano(), s.Reason}
+	case durable.OutcomeRelease:
+		set, arguments = "due = ?, token = token + 1", []any{now.UnixNano()}
+	case durable.OutcomeDeadLetter:
+		set, arguments = "due = null, token = token + 1, attempt = attempt + 1, error = ?", []any{s.Reason}
+	default:
+		return false, fmt.Errorf("%w %v", errOutcome, s.Outcome)
+	}
+	const which = " where grp = ? and id = ? and token = ? and due is not null"
+	query := "update @delivery set " + set + which
+	if s.Outcome == durable.OutcomeAck {
+		query = "delete from @delivery" + which
+	}
+	n, err := w.exec(ctx, r.store.sql(query), append(arguments, r.group, l.id, l.token)...)
+	if err == nil && n > 0 && l.key != "" && (s.Outcome == durable.OutcomeAck || s.Outcome == durable.OutcomeDeadLetter) {
+		err = r.store.unpark(ctx, w, r.group, l.key, now)
+	}
+	return n > 0, err
+}
+
+// unpark lets the first go on that is parked behind a key, if nobody has one of it and
+// none waits before it.
+func (s *Store) unpark(ctx context.Context, w *writer, group int64, key string, now time.Time) error {
+	_, err := w.exec(ctx, s.sql(`update @delivery set due = ? where grp = ? and due = ? and id = (
+			select min(d.id) from @delivery d where d.grp = ? and d.key = ? and d.due = ?
+		) and not exists (
+			select 1 from @delivery d where d.grp = ? and d.key = ? and d.due < ? and not (d.token = 0 and d.due > ?)
+		)`), now.UnixNano(), group, int64(never), group, key, int64(never), group, key, int64(never), now.UnixNano())
+	return err
+}

@@ -1,0 +1,112 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+
+	"github.com/typedbus/events/durable"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// Store is an engine of package durable on a SQLite database. It is safe for use by
+// any number of goroutines.
+type Store struct {
+	*settings
+	db     *sql.DB
+	own    bool // db was opened by the store
+	writer *writer
+	watch  watch
+
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	once       sync.Once
+	err        error
+}
+
+var _ durable.Engine = (*Store)(nil)
+
+// Open opens a store in a file of its own, and makes it if there is none.
+func Open(ctx context.Context, path string, options ...Option) (*Store, error) {
+	db, err := sql.Open("sqlite", DSN(path))
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	s, err := OpenDB(ctx, db, options...)
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	s.own = true
+	return s, nil
+}
+
+// OpenDB opens a store in a database of the caller's, so that [Store.Tx] publishes
+// with the caller's transactions. It makes the tables. The database has to be a file in
+// WAL mode, as [DSN] asks for, and its pool must allow three connections or more.
+// Close leaves the database open.
+func OpenDB(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
+	s := &Store{settings: readOptions(options), db: db}
+	if err := s.open(ctx, options); err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, options []Option) error {
+	if err := checkDatabase(ctx, s.db); err != nil {
+		return err
+	}
+	if err := Migrate(ctx, s.db, options...); err != nil {
+		return err
+	}
+	writing, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	reading, err := s.db.Conn(ctx)
+	if err != nil {
+		_ = writing.Close()
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.writer = newWriter(writing)
+	s.watch.init(s, reading)
+	s.background.Go(func() { s.writer.run(background) })
+	s.background.Go(func() { s.watch.run(background) })
+	s.background.Go(func() { s.sweepNowAndThen(background) })
+	return nil
+}
+
+// Features returns all of them.
+func (*Store) Features() durable.Features {
+	return durable.Features{
+		Delay: true, OrderByKey: true, Attempts: true, Renew: true, Fencing: true,
+		DeadLetters: true, FromStart: true, DelayedPublish: true, AtomicBatch: true,
+	}
+}
+
+// Close ends the goroutines of the store and gives its connections back. What was
+// asked for before is stored; what comes later is refused with
+// [durable.ErrClosed]. Subscriptions are to be closed before, the database after.
+func (s *Store) Close(context.Context) error {
+	s.once.Do(func() {
+		s.writer.close()
+		s.stop()
+		s.background.Wait()
+		s.watch.wakeAll()
+		s.err = s.writer.conn.Close()
+		if err := s.watch.conn.Close(); s.err == nil {
+			s.err = err
+		}
+		if s.own {
+			if err := s.db.Close(); s.err == nil {
+				s.err = err
+			}
+		}
+	})
+	return s.err
+}

@@ -1,0 +1,205 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/typedbus/events/durable"
+)
+
+// mostAtOnce is how many operations go into one transaction.
+const mostAtOnce = 512
+
+// writer is the one goroutine that writes. It takes the operations that have come
+// up while the last transaction was stored, and stores them in one.
+type writer struct {
+	conn *sql.Conn
+	stmt map[string]*sql.Stmt // of the goroutine alone
+
+	mu      sync.Mutex
+	pending []*operation  // guarded by mu
+	closed  bool          // guarded by mu
+	work    chan struct{} // has a token while there may be pending operations
+}
+
+// operation is what is to be written.
+type operation struct {
+	do   func(*writer, context.Context) error // in the writer's goroutine, in a transaction; maybe more than once
+	err  error
+	done chan struct{}
+}
+
+func newWriter(conn *sql.Conn) *writer {
+	return &writer{conn: conn, stmt: make(map[string]*sql.Stmt), work: make(chan struct{}, 1)}
+}
+
+// write has an operation done and returns when it is stored. If ctx is done
+// before it has begun, it is not done at all.
+func (w *writer) write(ctx context.Context, do func(*writer, context.Context) error) error {
+	op := &operation{do: do, done: make(chan struct{})}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return durable.ErrClosed
+	}
+	w.pending = append(w.pending, op)
+	w.mu.Unlock()
+	w.signal()
+	select {
+	case <-op.done:
+		return op.err
+	case <-ctx.Done():
+		if w.withdraw(op) {
+			return context.Cause(ctx)
+		}
+		<-op.done
+		return op.err
+	}
+}
+
+func (w *writer) signal() {
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) withdraw(op *operation) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, each := range w.pending {
+		if each == op {
+			w.pending = append(w.pending[:i], w.pending[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+func (w *writer) next() []*operation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.pending), mostAtOnce)
+	ops := w.pending[:n:n]
+	w.pending = w.pending[n:]
+	if len(w.pending) > 0 {
+		w.signal()
+	}
+	return ops
+}
+
+// close refuses operations from now on.
+func (w *writer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+}
+
+// run is the goroutine. When ctx is done it stores what is pending, and ends.
+func (w *writer) run(ctx context.Context) {
+	storing := context.WithoutCancel(ctx)
+	for over := false; !over; {
+		select {
+		case <-w.work:
+		case <-ctx.Done():
+			over = true
+		}
+		for ops := w.next(); len(ops) > 0; ops = w.next() {
+			w.store(storing, ops)
+		}
+	}
+}
+
+// store stores operations in one transaction, or each in one of its own if that fails,
+// so that none fails because of another.
+func (w *writer) store(ctx context.Context, ops []*operation) {
+	err := w.transact(ctx, ops)
+	if err != nil && len(ops) > 1 {
+		for _, op := range ops {
+			w.store(ctx, []*operation{op})
+		}
+		return
+	}
+	for _, op := range ops {
+		op.err = explain(err)
+		close(op.done)
+	}
+}
+
+func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
+	if _, err := w.conn.ExecContext(ctx, "begin immediate"); err != nil {
+		return err
+	}
+	for _, op := range ops {
+		if err = op.do(w, ctx); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		_, err = w.conn.ExecContext(ctx, "commit")
+	}
+	if err != nil {
+		_, undone := w.conn.ExecContext(ctx, "rollback")
+		if undone != nil && !strings.Contains(undone.Error(), "no transaction") {
+			err = errors.Join(err, undone)
+		}
+	}
+	return err
+}
+
+// explain says what to do about an error of SQLite that users meet.
+func explain(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "SQLITE_BUSY") {
+		return err
+	}
+	return fmt.Errorf("%w: another connection has a transaction open that writes; within one of your own, publish through Store.Tx", err)
+}
+
+// prepared returns a statement, which is prepared once.
+func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt := w.stmt[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := w.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w.stmt[query] = stmt
+	return stmt, nil
+}
+
+// exec executes a statement and returns how many rows it changed.
+func (w *writer) exec(ctx context.Context, query string, arguments ...any) (int64, error) {
+	stmt, err := w.prepared(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(ctx, arguments...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// query calls row for each row of a result.
+func (w *writer) query(ctx context.Context, row func(*sql.Rows) error, query string, arguments ...any) error {
+	stmt, err := w.prepared(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx, arguments...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
