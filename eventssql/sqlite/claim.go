@@ -44,16 +44,15 @@ func (c *claim) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(due) == c.max && len(c.claimed) == 0 {
-		c.next = c.now.UnixNano() // they are parked now, and there may be more
-		return nil
-	}
 	if len(c.claimed) < c.max {
 		if err := c.claimNew(ctx); err != nil {
 			return err
 		}
 	}
-	if len(c.claimed) > 0 {
+	if len(due) > 0 && len(c.claimed) == 0 {
+		c.next = c.now.UnixNano() // those are parked now, and others may go on
+	}
+	if len(due)+len(c.claimed) > 0 {
 		return nil
 	}
 	return c.w.query(ctx, func(rows *sql.Rows) error {
@@ -122,8 +121,9 @@ func (c *claim) claimDue(ctx context.Context, d *delivery) error {
 		return err
 	}
 	for _, next := range parked {
-		if next.isSuspect() {
-			break // it comes alone
+		// One before it may wait for a retry, and a suspect comes alone.
+		if blocked, err := c.isBlocked(ctx, next); err != nil || blocked || next.isSuspect() {
+			return err
 		}
 		if err := c.take(ctx, next, false); err != nil {
 			return err
@@ -132,17 +132,25 @@ func (c *claim) claimDue(ctx context.Context, d *delivery) error {
 	return nil
 }
 
-// park puts a delivery behind an earlier one of its key, if there is one, or one
-// that somebody has.
-func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) {
+// isBlocked reports whether there is an earlier delivery of the key, or one that
+// somebody has, those aside that are claimed here.
+func (c *claim) isBlocked(ctx context.Context, d *delivery) (bool, error) {
 	if !d.order.Valid {
 		return false, nil
 	}
 	others, err := c.count(ctx, d.order.String, "and d.id <> ? and (d.id < ? or d.token % 2 = 1 and d.due > ?)", d.id, d.id, c.now.UnixNano())
-	if err != nil || others <= c.keys[d.order.String] {
+	return others > c.keys[d.order.String], err
+}
+
+// park has a delivery that is blocked wait for those that block it.
+func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) {
+	if blocked, err := c.isBlocked(ctx, d); err != nil || !blocked {
 		return false, err
 	}
 	_, err = c.w.exec(ctx, c.store.sql("update @delivery set due = ?, token = token + token % 2, suspect = ? where grp = ? and id = ?"), int64(never), d.isSuspect(), c.group, d.id)
+	if err == nil {
+		err = c.store.unpark(ctx, c.w, c.group, d.order.String, c.now)
+	}
 	return true, err
 }
 
