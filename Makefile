@@ -1,6 +1,6 @@
 # test is what to run while working: the library alone. test-all and lint work on
-# every module of the repository; the ones below the root (benchmarks, eventsvet,
-# …) are found by their go.mod.
+# every module of the repository; the ones below the root (benchmarks, eventssql,
+# eventsvet, …) are found by their go.mod.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,7 +11,7 @@ SHELL := bash
 # editors: with it, a requirement missing in one module could come from another.
 export GOWORK := off
 
-NESTED := $(patsubst %/go.mod,%,$(filter-out tools/go.mod,$(wildcard */go.mod)))
+NESTED := $(patsubst %/go.mod,%,$(filter-out tools/go.mod,$(wildcard */go.mod examples/*/go.mod)))
 MODULES := . $(NESTED)
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 
@@ -39,6 +39,10 @@ help: ## Show this list
 .PHONY: demo
 demo: ## Run the quickstart example
 	@go run ./examples/quickstart
+
+.PHONY: durable
+durable: ## Run the example of events that outlive their process
+	@cd examples/durable && go run .
 
 .PHONY: test
 test: check-format check-structure check-deps test-root ## Test the library and its examples
@@ -184,7 +188,7 @@ test-nested: $(NESTED:%=test-%)
 .PHONY: $(NESTED:%=test-%)
 $(NESTED:%=test-%): test-%:
 	$(call say,module $*: up to 3 minutes the first time)
-	cd $* && go test -vet=all -timeout 10m ./...
+	cd $* && go test -vet=all -timeout 10m $(if $(filter eventssql,$*),$(RACE)) ./...
 
 # Types and constants that fit one kind of processor only.
 .PHONY: check-platforms

@@ -1,12 +1,61 @@
-package durabletest_test
+package durabletest
 
 import (
+	"context"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/typedbus/events/durable"
-	"github.com/typedbus/events/durable/durabletest"
 )
 
 func TestMemory(t *testing.T) {
-	durabletest.Run(t, func(*testing.T) durable.Engine { return durabletest.NewMemory() })
+	Run(t, func(*testing.T) durable.Engine { return NewMemory() })
+}
+
+// plain is an engine that claims nothing.
+type plain struct{ engine *Memory }
+
+func (plain) Features() durable.Features { return durable.Features{} }
+
+func (p plain) Publish(ctx context.Context, messages ...durable.Message) error {
+	return p.engine.Publish(ctx, messages...)
+}
+
+func (p plain) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
+	return p.engine.Open(ctx, c)
+}
+
+func (p plain) Close(ctx context.Context) error { return p.engine.Close(ctx) }
+
+// TestEngineThatClaimsNothing has it keep what every engine must, and the rest be
+// refused before it is asked.
+func TestEngineThatClaimsNothing(t *testing.T) {
+	Run(t, func(*testing.T) durable.Engine { return plain{NewMemory()} })
+}
+
+// TestEveryPromiseHasACase compares the headings of the package with the suite.
+func TestEveryPromiseHasACase(t *testing.T) {
+	text, err := os.ReadFile("../doc.go")
+	require.NoError(t, err)
+	promises, _, found := strings.Cut(string(text), "// # For maintainers")
+	require.True(t, found)
+	var want []string
+	for _, heading := range regexp.MustCompile(`(?m)^// # (.*)$`).FindAllStringSubmatch(promises, -1) {
+		name := ""
+		for _, word := range strings.Fields(strings.ReplaceAll(heading[1], ",", "")) {
+			name += strings.ToUpper(word[:1]) + word[1:]
+		}
+		want = append(want, name)
+	}
+	var got []string
+	for _, c := range cases {
+		if name, _, isPart := strings.Cut(c.name, "/"); !isPart {
+			got = append(got, name)
+		}
+	}
+	require.Equal(t, want, got)
 }
