@@ -159,10 +159,10 @@ func (k *kit) close(sub *durable.Subscription) {
 	}
 }
 
-// receive opens a group as an engine's receiver, which is closed at the end.
-func (k *kit) receive(group string, orderByKey bool) durable.Receiver {
+// receive opens group g as an engine's receiver, which is closed at the end.
+func (k *kit) receive(orderByKey bool) durable.Receiver {
 	k.Helper()
-	r, err := k.engine.Open(k.timely(), durable.Consumer{Topic: k.topic.Name(), Group: group, Lease: shortLease, OrderByKey: orderByKey, MaxInFlight: 100})
+	r, err := k.engine.Open(k.timely(), durable.Consumer{Topic: k.topic.Name(), Group: "g", Lease: shortLease, OrderByKey: orderByKey, MaxInFlight: 100})
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -227,15 +227,15 @@ func (k *kit) eventually(what string, condition func() bool) {
 	}
 }
 
-// dead returns the dead letters of a group, once there are n.
-func (k *kit) dead(group string, n int) (letters durable.DeadLetters, list []durable.DeadLetter) {
+// dead returns the dead letters of group g, once there are n.
+func (k *kit) dead(n int) (letters durable.DeadLetters, list []durable.DeadLetter) {
 	k.Helper()
 	letters, err := durable.DeadLettersOf(k.engine)
 	if err != nil {
 		k.Fatal(err)
 	}
 	k.eventually(fmt.Sprintf("%d dead letters", n), func() bool {
-		list, err = letters.List(k.timely(), k.topic.Name(), group, "", 100)
+		list, err = letters.List(k.timely(), k.topic.Name(), "g", "", 100)
 		if err != nil {
 			k.Fatal(err)
 		}

@@ -65,7 +65,7 @@ func deadLettered(k *kit) {
 	other, _ := k.group("other", nil)
 	k.publish(7)
 	k.wantSame("both attempts", k.take(2, got), []int{7, 7})
-	letters, list := k.dead("g", 1)
+	letters, list := k.dead(1)
 	letter := list[0]
 	if letter.Attempts != 2 || !strings.Contains(letter.Reason, errFailed.Error()) || letter.Topic != k.topic.Name() || letter.Group != "g" {
 		k.Errorf("dead letter: %d attempts, reason %q, topic %q, group %q", letter.Attempts, letter.Reason, letter.Topic, letter.Group)
@@ -77,7 +77,7 @@ func deadLettered(k *kit) {
 	if h := k.next(got); h.Number != 7 || h.Attempt != 1 || h.ID != letter.ID {
 		k.Errorf("redriven: event %d, attempt %d, id %q, want 7, 1, %q", h.Number, h.Attempt, h.ID, letter.ID)
 	}
-	k.dead("g", 0)
+	k.dead(0)
 	k.take(1, other)
 	if n := len(other); n != 0 {
 		k.Errorf("another group got the redriven event %d times", n)
@@ -100,7 +100,7 @@ func unreadable(k *kit) {
 	}
 	k.publish(1)
 	k.wantSame("behind what cannot be read", k.take(1, got), []int{1})
-	_, list := k.dead("g", 2)
+	_, list := k.dead(2)
 	for _, letter := range list {
 		if letter.Attempts != 1 || !strings.Contains(letter.Reason, "cannot be read") {
 			k.Errorf("%s: %d attempts, reason %q", letter.ID, letter.Attempts, letter.Reason)
@@ -111,7 +111,7 @@ func unreadable(k *kit) {
 func discard(k *kit) {
 	k.group("g", func(handled) error { return events.Permanent(errFailed) })
 	k.publish(count(5)...)
-	letters, list := k.dead("g", 5)
+	letters, list := k.dead(5)
 	page, err := letters.List(k.timely(), k.topic.Name(), "g", list[1].Ref, 2)
 	if err != nil || len(page) != 2 || page[0].Ref != list[2].Ref || page[1].Ref != list[3].Ref {
 		k.Errorf("the page behind the second dead letter: %v, %v", page, err)
@@ -119,20 +119,20 @@ func discard(k *kit) {
 	if n, err := letters.Discard(k.timely(), k.topic.Name(), "g", list[0].Ref, list[0].Ref, list[4].Ref); n != 2 || err != nil {
 		k.Errorf("Discard: %d, %v, want 2", n, err)
 	}
-	k.dead("g", 3)
+	k.dead(3)
 }
 
 // killsItsProcess has an event end each process that gets it, and one beside it
 // that is innocent.
 func killsItsProcess(k *kit) {
-	victim := k.receive("g", false)
+	victim := k.receive(false)
 	k.publish(1, 2)
 	var claimed []*durable.Delivery
 	for len(claimed) < 2 {
 		claimed = append(claimed, k.claim(victim, 2)...)
 	}
 	for life := 1; life <= 2; life++ {
-		r := k.receive("g", false)
+		r := k.receive(false)
 		for {
 			got := k.claim(r, 10)
 			if len(got) != 1 {
@@ -151,7 +151,7 @@ func killsItsProcess(k *kit) {
 		}
 	}
 	got, _ := k.group("g", nil, durable.WithAttempts(2), durable.WithLease(shortLease))
-	_, list := k.dead("g", 1)
+	_, list := k.dead(1)
 	if list[0].ID != claimed[0].ID || !strings.Contains(list[0].Reason, "its process ended") {
 		k.Errorf("dead letter %q, reason %q", list[0].ID, list[0].Reason)
 	}
@@ -163,7 +163,7 @@ func killsItsProcess(k *kit) {
 }
 
 func leaseLost(k *kit) {
-	slow, quick := k.receive("g", false), k.receive("g", false)
+	slow, quick := k.receive(false), k.receive(false)
 	k.publish(1)
 	late := k.claim(slow, 1)[0]
 	now := k.claim(quick, 1)[0] // when the lease of slow is over
@@ -184,7 +184,7 @@ func leaseLost(k *kit) {
 }
 
 func leaseOfNobodyElse(k *kit) {
-	r := k.receive("g", false)
+	r := k.receive(false)
 	k.publish(1)
 	d := k.claim(r, 1)[0]
 	time.Sleep(shortLease + shortLease/5)

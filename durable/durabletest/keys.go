@@ -86,7 +86,7 @@ func deadLetterLetsGoOn(k *kit) {
 		k.publishWith(i, durable.WithKey("a"))
 	}
 	k.wantSame("around a dead letter", k.take(3, got), count(3))
-	letters, list := k.dead("g", 1)
+	letters, list := k.dead(1)
 	fails.Store(false)
 	if _, err := letters.Redrive(k.timely(), k.topic.Name(), "g", list[0].Ref); err != nil {
 		k.Fatal(err)
@@ -149,7 +149,7 @@ func refuses(k *kit) {
 }
 
 func refusesWhenClosed(k *kit) {
-	r := k.receive("g", false)
+	r := k.receive(false)
 	waits := make(chan error, 1)
 	go func() {
 		_, err := r.Receive(k.timely(), 1)

@@ -46,7 +46,7 @@ func TestEveryPromiseHasACase(t *testing.T) {
 	var want []string
 	for _, heading := range regexp.MustCompile(`(?m)^// # (.*)$`).FindAllStringSubmatch(promises, -1) {
 		name := ""
-		for _, word := range strings.Fields(strings.ReplaceAll(heading[1], ",", "")) {
+		for word := range strings.FieldsSeq(strings.ReplaceAll(heading[1], ",", "")) {
 			name += strings.ToUpper(word[:1]) + word[1:]
 		}
 		want = append(want, name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,7 +77,7 @@ func (d deadLetters) each(ctx context.Context, topic, group string, refs []strin
 			if err != nil {
 				return fmt.Errorf("sqlite: no reference of a dead letter: %q", ref)
 			}
-			changed, err := w.exec(ctx, d.store.sql(statement), append(arguments[:len(arguments):len(arguments)], number, id)...)
+			changed, err := w.exec(ctx, d.store.sql(statement), append(slices.Clip(arguments), number, id)...)
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -141,9 +142,7 @@ func play(t *testing.T, seed uint64, newEngine func(*testing.T) durable.Engine) 
 			require.NoError(t, err)
 			subs = append(subs, sub)
 			defer func() {
-				for name, attempts := range seen {
-					result.Attempts[name] = attempts
-				}
+				maps.Copy(result.Attempts, seen)
 				for key, order := range keys {
 					result.Keys[group+" "+key] = order
 				}

@@ -111,7 +111,7 @@ func (w *watch) wakeMessages(ctx context.Context, last *int64) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // its error is that of Err
 	topics := make(map[string]bool)
 	for rows.Next() {
 		var topic string

@@ -195,7 +195,7 @@ func (w *writer) query(ctx context.Context, row func(*sql.Rows) error, query str
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // its error is that of Err
 	for rows.Next() {
 		if err := row(rows); err != nil {
 			return err
