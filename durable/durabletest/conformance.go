@@ -160,9 +160,9 @@ func (k *kit) close(sub *durable.Subscription) {
 }
 
 // receive opens group g as an engine's receiver, which is closed at the end.
-func (k *kit) receive(orderByKey bool) durable.Receiver {
+func (k *kit) receive() durable.Receiver {
 	k.Helper()
-	r, err := k.engine.Open(k.timely(), durable.Consumer{Topic: k.topic.Name(), Group: "g", Lease: shortLease, OrderByKey: orderByKey, MaxInFlight: 100})
+	r, err := k.engine.Open(k.timely(), durable.Consumer{Topic: k.topic.Name(), Group: "g", Lease: shortLease, MaxInFlight: 100})
 	if err != nil {
 		k.Fatal(err)
 	}

@@ -125,14 +125,14 @@ func discard(k *kit) {
 // killsItsProcess has an event end each process that gets it, and one beside it
 // that is innocent.
 func killsItsProcess(k *kit) {
-	victim := k.receive(false)
+	victim := k.receive()
 	k.publish(1, 2)
 	var claimed []*durable.Delivery
 	for len(claimed) < 2 {
 		claimed = append(claimed, k.claim(victim, 2)...)
 	}
 	for life := 1; life <= 2; life++ {
-		r := k.receive(false)
+		r := k.receive()
 		for {
 			got := k.claim(r, 10)
 			if len(got) != 1 {
@@ -163,7 +163,7 @@ func killsItsProcess(k *kit) {
 }
 
 func leaseLost(k *kit) {
-	slow, quick := k.receive(false), k.receive(false)
+	slow, quick := k.receive(), k.receive()
 	k.publish(1)
 	late := k.claim(slow, 1)[0]
 	now := k.claim(quick, 1)[0] // when the lease of slow is over
@@ -184,7 +184,7 @@ func leaseLost(k *kit) {
 }
 
 func leaseOfNobodyElse(k *kit) {
-	r := k.receive(false)
+	r := k.receive()
 	k.publish(1)
 	d := k.claim(r, 1)[0]
 	time.Sleep(shortLease + shortLease/5)

@@ -149,7 +149,7 @@ func refuses(k *kit) {
 }
 
 func refusesWhenClosed(k *kit) {
-	r := k.receive(false)
+	r := k.receive()
 	waits := make(chan error, 1)
 	go func() {
 		_, err := r.Receive(k.timely(), 1)

@@ -39,7 +39,7 @@ func allOrNone(k *kit) {
 
 // asItWas has messages of all sorts come as they were published.
 func asItWas(k *kit) {
-	r := k.receive(false)
+	r := k.receive()
 	odd := strings.Repeat("ö'\"\\%\n", 20)
 	messages := []durable.Message{
 		{ID: "empty", Data: nil},
@@ -144,7 +144,7 @@ func delayed(k *kit) {
 
 // killed has a process end with events in hand.
 func killed(k *kit) {
-	dead := k.receive(false)
+	dead := k.receive()
 	k.publish(1, 2, 3)
 	var claimed int
 	for claimed < 3 {
