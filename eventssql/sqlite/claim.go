@@ -62,7 +62,7 @@ func (c *claim) run(ctx context.Context) error {
 		}
 		c.next = next.Int64
 		return nil
-	}, c.store.sql("select min(due) from @delivery where grp = ? and due > ? and due < ?"), c.group, c.now.UnixNano(), int64(never))
+	}, "select min(due) from @delivery where grp = ? and due > ? and due < ?", c.group, c.now.UnixNano(), int64(never))
 }
 
 // delivery is a row of the table, with its message.
@@ -84,7 +84,7 @@ func (c *claim) query(ctx context.Context, condition string, arguments ...any) (
 		d := new(delivery)
 		rows = append(rows, d)
 		return r.Scan(d.fields(&d.token, &d.attempt, &d.suspect, &d.order)...)
-	}, c.store.sql("select "+deliveryColumns+" from @delivery d join @message m on m.id = d.id where d.grp = ? and "+condition), append([]any{c.group}, arguments...)...)
+	}, "select "+deliveryColumns+" from @delivery d join @message m on m.id = d.id where d.grp = ? and "+condition, append([]any{c.group}, arguments...)...)
 	return rows, err
 }
 
@@ -147,7 +147,7 @@ func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) 
 	if blocked, err := c.isBlocked(ctx, d); err != nil || !blocked {
 		return false, err
 	}
-	_, err = c.w.exec(ctx, c.store.sql("update @delivery set due = ?, token = token + token % 2, suspect = ? where grp = ? and id = ?"), int64(never), d.isSuspect(), c.group, d.id)
+	_, err = c.w.exec(ctx, "update @delivery set due = ?, token = token + token % 2, suspect = ? where grp = ? and id = ?", int64(never), d.isSuspect(), c.group, d.id)
 	if err == nil {
 		err = c.store.unpark(ctx, c.w, c.group, d.order.String, c.now)
 	}
@@ -158,7 +158,7 @@ func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) 
 // published for later.
 func (c *claim) count(ctx context.Context, key, condition string, arguments ...any) (n int, err error) {
 	err = c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) },
-		c.store.sql("select count(*) from @delivery d where d.grp = ? and d.key = ? and d.due is not null and not (d.token = 0 and d.due > ? and d.due < ?) "+condition),
+		"select count(*) from @delivery d where d.grp = ? and d.key = ? and d.due is not null and not (d.token = 0 and d.due > ? and d.due < ?) "+condition,
 		append([]any{c.group, key, c.now.UnixNano(), int64(never)}, arguments...)...)
 	return n, err
 }
@@ -167,7 +167,7 @@ func (c *claim) count(ctx context.Context, key, condition string, arguments ...a
 func (c *claim) take(ctx context.Context, d *delivery, suspect bool) error {
 	token := d.token + 1 + d.token%2
 	until := c.now.Add(c.Lease).UnixNano()
-	_, err := c.w.exec(ctx, c.store.sql("update @delivery set due = ?, token = ?, attempt = ?, suspect = ? where grp = ? and id = ?"), until, token, d.attempt, suspect, c.group, d.id)
+	_, err := c.w.exec(ctx, "update @delivery set due = ?, token = ?, attempt = ?, suspect = ? where grp = ? and id = ?", until, token, d.attempt, suspect, c.group, d.id)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ const mostScanned = 1000
 func (c *claim) claimNew(ctx context.Context) error {
 	var cursor int64
 	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&cursor) },
-		c.store.sql("select cursor from @group where id = ?"), c.group)
+		"select cursor from @group where id = ?", c.group)
 	if err == nil && cursor == 0 {
 		err = c.checkGroup(ctx)
 	}
@@ -219,7 +219,7 @@ func (c *claim) claimNew(ctx context.Context) error {
 			m := new(scanned)
 			messages = append(messages, m)
 			return rows.Scan(m.fields()...)
-		}, c.store.sql("select "+messageColumns+" from @message m where m.topic = ? and m.id > ? order by m.id limit ?"), c.Topic, cursor, limit); err != nil {
+		}, "select "+messageColumns+" from @message m where m.topic = ? and m.id > ? order by m.id limit ?", c.Topic, cursor, limit); err != nil {
 			return err
 		}
 		for _, m := range messages {
@@ -236,7 +236,7 @@ func (c *claim) claimNew(ctx context.Context) error {
 		}
 	}
 	if cursor != begun {
-		_, err = c.w.exec(ctx, c.store.sql("update @group set cursor = ? where id = ?"), cursor, c.group)
+		_, err = c.w.exec(ctx, "update @group set cursor = ? where id = ?", cursor, c.group)
 	}
 	return err
 }
@@ -244,7 +244,7 @@ func (c *claim) claimNew(ctx context.Context) error {
 // checkGroup reports a group that was removed.
 func (c *claim) checkGroup(ctx context.Context) error {
 	n := 0
-	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) }, c.store.sql("select count(*) from @group where id = ?"), c.group)
+	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) }, "select count(*) from @group where id = ?", c.group)
 	if err == nil && n == 0 {
 		err = fmt.Errorf("%w: it was removed", durable.ErrUnknownGroup)
 	}
@@ -270,7 +270,7 @@ func (c *claim) claimMessage(ctx context.Context, m *scanned) error {
 			l.token, due = 0, never
 		}
 	}
-	_, err := c.w.exec(ctx, c.store.sql("insert into @delivery (grp, id, due, token, attempt, suspect, key) values (?, ?, ?, ?, 0, 0, ?)"), c.group, m.id, due, l.token, order)
+	_, err := c.w.exec(ctx, "insert into @delivery (grp, id, due, token, attempt, suspect, key) values (?, ?, ?, ?, 0, 0, ?)", c.group, m.id, due, l.token, order)
 	if err != nil || l.token == 0 {
 		return err
 	}

@@ -22,7 +22,7 @@ func (s *Store) group(ctx context.Context, w *writer, topic, name string) (group
 	err = w.query(ctx, func(rows *sql.Rows) error {
 		found = true
 		return rows.Scan(&group)
-	}, s.sql("select id from @group where topic = ? and name = ?"), topic, name)
+	}, "select id from @group where topic = ? and name = ?", topic, name)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: %q of topic %q", durable.ErrUnknownGroup, name, topic)
 	}
@@ -52,7 +52,7 @@ func (d deadLetters) List(ctx context.Context, topic, group, after string, max i
 			message, err := m.message()
 			list = append(list, durable.DeadLetter{Message: message, Group: group, Ref: fmt.Sprint(m.id), Attempts: attempt, Reason: reason.String})
 			return err
-		}, d.store.sql("select "+messageColumns+", d.attempt, d.error from @delivery d join @message m on m.id = d.id where d.grp = ? and d.id > ? and d.due is null order by d.id limit ?"), number, behind, max)
+		}, "select "+messageColumns+", d.attempt, d.error from @delivery d join @message m on m.id = d.id where d.grp = ? and d.id > ? and d.due is null order by d.id limit ?", number, behind, max)
 	})
 	return list, err
 }
@@ -77,7 +77,7 @@ func (d deadLetters) each(ctx context.Context, topic, group string, refs []strin
 			if err != nil {
 				return fmt.Errorf("sqlite: no reference of a dead letter: %q", ref)
 			}
-			changed, err := w.exec(ctx, d.store.sql(statement), append(slices.Clip(arguments), number, id)...)
+			changed, err := w.exec(ctx, statement, append(slices.Clip(arguments), number, id)...)
 			if err != nil {
 				return err
 			}

@@ -33,14 +33,14 @@ func (s *Store) Groups(ctx context.Context) (groups []Group, err error) {
 			}
 			groups = append(groups, g)
 			return nil
-		}, s.sql(`select g.topic, g.name, g.ordered,
+		}, `select g.topic, g.name, g.ordered,
 				(select count(*) from @message m where m.topic = g.topic and m.id > g.cursor),
 				(select count(*) from @delivery d where d.grp = g.id and d.due is not null),
 				(select count(*) from @delivery d where d.grp = g.id and d.due is null),
 				(select min(m.at) from @message m where m.topic = g.topic and
 					m.id >= min(g.cursor + 1, coalesce((select min(d.id) from @delivery d where d.grp = g.id and d.due is not null), g.cursor + 1))
 					and (m.id > g.cursor or exists (select 1 from @delivery d where d.grp = g.id and d.id = m.id and d.due is not null)))
-			from @group g order by g.topic, g.name`))
+			from @group g order by g.topic, g.name`)
 	})
 	return groups, err
 }
@@ -53,10 +53,10 @@ func (s *Store) RemoveGroup(ctx context.Context, topic, name string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.exec(ctx, s.sql("delete from @delivery where grp = ?"), number); err != nil {
+		if _, err := w.exec(ctx, "delete from @delivery where grp = ?", number); err != nil {
 			return err
 		}
-		_, err = w.exec(ctx, s.sql("delete from @group where id = ?"), number)
+		_, err = w.exec(ctx, "delete from @group where id = ?", number)
 		return err
 	})
 }
@@ -74,13 +74,13 @@ func (s *Store) Sweep(ctx context.Context) (swept int64, err error) {
 	for {
 		var n int64
 		err := s.writer.write(ctx, func(w *writer, ctx context.Context) (err error) {
-			n, err = w.exec(ctx, s.sql(`delete from @message where id in (
+			n, err = w.exec(ctx, `delete from @message where id in (
 					select m.id from @message m
 					where case when exists (select 1 from @group g where g.topic = m.topic)
 						then not exists (select 1 from @group g where g.topic = m.topic and g.cursor < m.id)
 							and not exists (select 1 from @group g join @delivery d on d.grp = g.id where g.topic = m.topic and d.id = m.id)
 						else m.at < ? end
-					order by m.id limit ?)`), time.Now().Add(-s.retention).UnixNano(), sweepBatch)
+					order by m.id limit ?)`, time.Now().Add(-s.retention).UnixNano(), sweepBatch)
 			return err
 		})
 		swept += n

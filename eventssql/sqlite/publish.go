@@ -26,7 +26,7 @@ func (s *Store) Publish(ctx context.Context, messages ...durable.Message) error 
 	}
 	err = s.writer.write(ctx, func(w *writer, ctx context.Context) error {
 		for _, row := range rows {
-			if _, err := w.exec(ctx, s.sql(insertMessage), row...); err != nil {
+			if _, err := w.exec(ctx, insertMessage, row...); err != nil {
 				return err
 			}
 		}

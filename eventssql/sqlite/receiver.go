@@ -47,13 +47,13 @@ func (r *receiver) open(ctx context.Context, w *writer) error {
 	if r.FromStart {
 		start = "0"
 	}
-	_, err := w.exec(ctx, r.store.sql("insert into @group (topic, name, cursor, ordered) values (?, ?, "+start+", ?) on conflict do nothing"), r.Topic, r.Group, r.OrderByKey)
+	_, err := w.exec(ctx, "insert into @group (topic, name, cursor, ordered) values (?, ?, "+start+", ?) on conflict do nothing", r.Topic, r.Group, r.OrderByKey)
 	if err != nil {
 		return err
 	}
 	var ordered bool
 	err = w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&r.group, &ordered) },
-		r.store.sql("select id, ordered from @group where topic = ? and name = ?"), r.Topic, r.Group)
+		"select id, ordered from @group where topic = ? and name = ?", r.Topic, r.Group)
 	if err == nil && ordered != r.OrderByKey {
 		err = fmt.Errorf("%w: it has OrderByKey %t, want %t", durable.ErrGroupConflict, ordered, r.OrderByKey)
 	}

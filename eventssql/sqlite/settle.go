@@ -78,7 +78,7 @@ func (r *receiver) settle(ctx context.Context, w *writer, s durable.Settlement, 
 	if s.Outcome == durable.OutcomeAck {
 		query = "delete from @delivery" + which
 	}
-	n, err := w.exec(ctx, r.store.sql(query), append(arguments, r.group, l.id, l.token)...)
+	n, err := w.exec(ctx, query, append(arguments, r.group, l.id, l.token)...)
 	if err == nil && n > 0 && l.key != "" && s.Outcome != durable.OutcomeRenew {
 		err = r.store.unpark(ctx, w, r.group, l.key, now)
 	}
@@ -88,10 +88,10 @@ func (r *receiver) settle(ctx context.Context, w *writer, s durable.Settlement, 
 // unpark lets the first of a key go on, if it is parked and nobody has one of the key.
 // It is called whenever the first may have become another one.
 func (s *Store) unpark(ctx context.Context, w *writer, group int64, key string, now time.Time) error {
-	_, err := w.exec(ctx, s.sql(`update @delivery set due = ? where grp = ? and due = ? and id = (
+	_, err := w.exec(ctx, `update @delivery set due = ? where grp = ? and due = ? and id = (
 			select min(d.id) from @delivery d where d.grp = ? and d.key = ? and d.due is not null and not (d.token = 0 and d.due > ? and d.due < ?)
 		) and not exists (
 			select 1 from @delivery d where d.grp = ? and d.key = ? and d.token % 2 = 1 and d.due > ?
-		)`), now.UnixNano(), group, int64(never), group, key, now.UnixNano(), int64(never), group, key, now.UnixNano())
+		)`, now.UnixNano(), group, int64(never), group, key, now.UnixNano(), int64(never), group, key, now.UnixNano())
 	return err
 }

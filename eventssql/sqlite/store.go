@@ -73,7 +73,7 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.writer = newWriter(writing)
+	s.writer = newWriter(s.settings, writing)
 	s.watch.init(s, reading)
 	s.background.Go(func() { s.writer.run(background) })
 	s.background.Go(func() { s.watch.run(background) })

@@ -17,6 +17,7 @@ const mostAtOnce = 512
 // writer is the one goroutine that writes. It takes the operations that have come
 // up while the last transaction was stored, and stores them in one.
 type writer struct {
+	*settings
 	conn *sql.Conn
 	stmt map[string]*sql.Stmt // of the goroutine alone
 
@@ -33,8 +34,8 @@ type operation struct {
 	done chan struct{}
 }
 
-func newWriter(conn *sql.Conn) *writer {
-	return &writer{conn: conn, stmt: make(map[string]*sql.Stmt), work: make(chan struct{}, 1)}
+func newWriter(s *settings, conn *sql.Conn) *writer {
+	return &writer{settings: s, conn: conn, stmt: make(map[string]*sql.Stmt), work: make(chan struct{}, 1)}
 }
 
 // write has an operation done and returns when it is stored. If ctx is done
@@ -159,12 +160,13 @@ func explain(err error) error {
 	return fmt.Errorf("%w: another connection has a transaction open that writes; within one of your own, publish through Store.Tx", err)
 }
 
-// prepared returns a statement, which is prepared once.
+// prepared returns a statement, which is prepared once, with the prefix of the
+// tables in place of @.
 func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
 	if stmt := w.stmt[query]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := w.conn.PrepareContext(ctx, query)
+	stmt, err := w.conn.PrepareContext(ctx, w.sql(query))
 	if err != nil {
 		return nil, err
 	}
