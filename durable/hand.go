@@ -64,7 +64,7 @@ func (h *hand) init(o *subscribeOptions, f Features) {
 func (h *hand) room() int {
 	h.Lock()
 	defer h.Unlock()
-	for !h.closing && (h.waiting > h.prefetch/2 || len(h.held) >= h.consumer.MaxInFlight) {
+	for !h.closing && (len(h.ready) > h.prefetch/2 || len(h.held) >= h.consumer.MaxInFlight) {
 		h.roomier.Wait()
 	}
 	if h.closing {
@@ -82,7 +82,7 @@ func (h *hand) accept(deliveries []*Delivery) {
 		h.held[d] = one
 		h.waiting++
 		switch line := h.lines[d.Key]; {
-		case h.closing:
+		case h.closing, len(line) >= h.longestLine():
 			h.release(one)
 		case !h.consumer.OrderByKey || d.Key == "":
 			h.ready = append(h.ready, one)
@@ -95,6 +95,10 @@ func (h *hand) accept(deliveries []*Delivery) {
 	}
 	h.runnable.Broadcast()
 }
+
+// longestLine is how many deliveries of a key may be in hand, so that there are some
+// of other keys for all workers, however slow one key is.
+func (h *hand) longestLine() int { return max(1, h.consumer.MaxInFlight/h.workers) }
 
 // next waits for a delivery to run, and reports false if there will be none.
 func (h *hand) next() (*held, bool) {

@@ -166,8 +166,8 @@ func WithLogger(logger *slog.Logger) SubscribeOption {
 }
 
 // WithObserver has observe called for each delivery when it is known what has
-// become of it, in a goroutine of the subscription, one call at a time. What
-// it panics with is logged.
+// become of it, in a goroutine of the subscription, one call at a time. It is to
+// return soon: the same goroutine renews leases. What it panics with is logged.
 //
 // It panics if observe is nil.
 func WithObserver(observe func(Observation)) SubscribeOption {

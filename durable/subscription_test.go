@@ -396,3 +396,33 @@ func TestPrefetchBoundsWhatIsInHand(t *testing.T) {
 		assert.Equal(t, uint64(100), sub.Stats().Handled)
 	})
 }
+
+// TestSlowKeyLeavesRoomForOthers although many of its events are at hand.
+func TestSlowKeyLeavesRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := durabletest.NewMemory()
+		end := make(chan struct{})
+		var slow, quick atomic.Int64
+		sub := subscribe(t, engine, func(ctx context.Context, o order) error {
+			if durable.FromContext(ctx).Key == "slow" {
+				<-end
+				slow.Add(1)
+			} else {
+				quick.Add(1)
+			}
+			return nil
+		}, durable.WithWorkers(4), durable.WithPrefetch(8), durable.WithOrderByKey())
+		for i := range 100 {
+			require.NoError(t, durable.Publish(t.Context(), engine, orderPaid, order{i}, durable.WithKey("slow")))
+		}
+		for i := range 20 {
+			require.NoError(t, durable.Publish(t.Context(), engine, orderPaid, order{i}, durable.WithKey(fmt.Sprint(i%5))))
+		}
+		synctest.Wait()
+		assert.Equal(t, int64(20), quick.Load())
+		close(end)
+		synctest.Wait()
+		require.NoError(t, sub.Close(t.Context()))
+		assert.Equal(t, int64(100), slow.Load())
+	})
+}

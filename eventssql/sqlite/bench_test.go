@@ -113,22 +113,38 @@ func BenchmarkConsume(b *testing.B) {
 			require.NoError(b, jobs.consume(b.Context()))
 		}
 	})
-	b.Run("store", func(b *testing.B) {
-		store := openBenchStore(b)
-		require.NoError(b, durable.Declare(b.Context(), store, orderPaid.Name(), "g"))
-		require.NoError(b, store.Publish(b.Context(), benchMessages(b.N)...))
-		var handled sync.WaitGroup
-		handled.Add(b.N)
-		b.ResetTimer()
-		sub, err := durable.Subscribe(b.Context(), store, orderPaid, "g", func(context.Context, order) error {
-			handled.Done()
-			return nil
-		}, durable.WithPrefetch(100))
-		require.NoError(b, err)
-		handled.Wait()
-		require.NoError(b, sub.Close(b.Context()))
-		b.StopTimer()
+	b.Run("store", func(b *testing.B) { benchmarkConsume(b, benchMessages(b.N)) })
+	b.Run("store by one key", func(b *testing.B) {
+		messages := benchMessages(b.N)
+		for i := range messages {
+			messages[i].Key = "hot"
+		}
+		benchmarkConsume(b, messages, durable.WithOrderByKey())
 	})
+}
+
+func benchmarkConsume(b *testing.B, messages []durable.Message, options ...durable.GroupOption) {
+	store := openBenchStore(b)
+	require.NoError(b, durable.Declare(b.Context(), store, orderPaid.Name(), "g", options...))
+	require.NoError(b, store.Publish(b.Context(), messages...))
+	var handled sync.WaitGroup
+	handled.Add(b.N)
+	b.ResetTimer()
+	sub, err := durable.Subscribe(b.Context(), store, orderPaid, "g", func(context.Context, order) error {
+		handled.Done()
+		return nil
+	}, append([]durable.SubscribeOption{durable.WithPrefetch(100)}, asSubscribe(options)...)...)
+	require.NoError(b, err)
+	handled.Wait()
+	require.NoError(b, sub.Close(b.Context()))
+	b.StopTimer()
+}
+
+func asSubscribe(options []durable.GroupOption) (all []durable.SubscribeOption) {
+	for _, o := range options {
+		all = append(all, o)
+	}
+	return all
 }
 
 // BenchmarkPublishToGroups is a publish beside 1 and 20 groups that are absent.

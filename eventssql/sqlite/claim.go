@@ -116,14 +116,26 @@ func (c *claim) claimDue(ctx context.Context, d *delivery) error {
 	if err := c.take(ctx, d, false); err != nil || !d.order.Valid {
 		return err
 	}
-	parked, err := c.query(ctx, "d.key = ? and d.due = ? order by d.id limit ?", d.order.String, int64(never), c.max-len(c.claimed))
+	return c.takeParked(ctx, d)
+}
+
+// takeParked claims what is parked behind a delivery, up to one that waits for its
+// retry, that somebody has, or that is suspected, and so comes alone.
+func (c *claim) takeParked(ctx context.Context, d *delivery) error {
+	end := int64(never)
+	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&end) },
+		"select d.id from @delivery d indexed by @delivery_live where d.grp = ? and d.key = ? and d.id > ? and "+isLive+" and "+isInLine+" order by d.id limit 1",
+		c.group, d.order.String, d.id, c.now.UnixNano(), int64(never))
+	if err != nil {
+		return err
+	}
+	parked, err := c.query(ctx, "d.key = ? and d.due = ? and d.id > ? and d.id < ? order by d.id limit ?", d.order.String, int64(never), d.id, end, c.max-len(c.claimed))
 	if err != nil {
 		return err
 	}
 	for _, next := range parked {
-		// One before it may wait for a retry, and a suspect comes alone.
-		if blocked, err := c.isBlocked(ctx, next); err != nil || blocked || next.isSuspect() {
-			return err
+		if next.isSuspect() {
+			break
 		}
 		if err := c.take(ctx, next, false); err != nil {
 			return err
@@ -138,9 +150,23 @@ func (c *claim) isBlocked(ctx context.Context, d *delivery) (bool, error) {
 	if !d.order.Valid {
 		return false, nil
 	}
-	others, err := c.count(ctx, d.order.String, "and d.id <> ? and (d.id < ? or d.token % 2 = 1 and d.due > ?)", d.id, d.id, c.now.UnixNano())
-	return others > c.keys[d.order.String], err
+	mine, now := c.keys[d.order.String], c.now.UnixNano()
+	others := 0
+	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&others) },
+		`select (select count(*) from (select 1 from @delivery d indexed by @delivery_key where d.grp = ? and d.key = ? and d.id < ? and `+isInLine+` limit ?))
+			+ (select count(*) from @delivery d indexed by @delivery_live where d.grp = ? and d.key = ? and d.id > ? and `+isLive+` and d.token % 2 = 1 and d.due > ?)`,
+		c.group, d.order.String, d.id, now, int64(never), mine+1,
+		c.group, d.order.String, d.id, now)
+	return others > mine, err
 }
+
+// isInLine is a condition for a delivery of a key: it was not published for a later
+// time. It takes the time, and never.
+const isInLine = "not (d.token = 0 and d.due > ? and d.due < ?)"
+
+// isLive is a condition for a delivery that is neither parked nor dead. It is in the
+// words of an index.
+const isLive = "d.due < 9223372036854775807"
 
 // park has a delivery that is blocked wait for those that block it.
 func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) {
@@ -154,13 +180,13 @@ func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) 
 	return true, err
 }
 
-// count returns how many deliveries of a key are not over, those aside that were
-// published for later.
-func (c *claim) count(ctx context.Context, key, condition string, arguments ...any) (n int, err error) {
-	err = c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) },
-		"select count(*) from @delivery d where d.grp = ? and d.key = ? and d.due is not null and not (d.token = 0 and d.due > ? and d.due < ?) "+condition,
-		append([]any{c.group, key, c.now.UnixNano(), int64(never)}, arguments...)...)
-	return n, err
+// isTaken reports whether others than those claimed here are in the line of a key.
+func (c *claim) isTaken(ctx context.Context, key string) (bool, error) {
+	mine, others := c.keys[key], 0
+	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&others) },
+		"select count(*) from (select 1 from @delivery d indexed by @delivery_key where d.grp = ? and d.key = ? and "+isInLine+" limit ?)",
+		c.group, key, c.now.UnixNano(), int64(never), mine+1)
+	return others > mine, err
 }
 
 // take makes a row the receiver's.
@@ -262,11 +288,11 @@ func (c *claim) claimMessage(ctx context.Context, m *scanned) error {
 		l.token, due = 0, m.after.Int64
 		c.next = min(c.next, due)
 	} else if l.key != "" {
-		others, err := c.count(ctx, l.key, "")
+		taken, err := c.isTaken(ctx, l.key)
 		if err != nil {
 			return err
 		}
-		if others > c.keys[l.key] {
+		if taken {
 			l.token, due = 0, never
 		}
 	}

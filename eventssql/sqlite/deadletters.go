@@ -58,7 +58,7 @@ func (d deadLetters) List(ctx context.Context, topic, group, after string, max i
 }
 
 func (d deadLetters) Redrive(ctx context.Context, topic, group string, refs ...string) (int, error) {
-	return d.each(ctx, topic, group, refs, "update @delivery set due = ?, token = token + 2, attempt = 0, suspect = 0, key = null where grp = ? and id = ? and due is null", time.Now().UnixNano())
+	return d.each(ctx, topic, group, refs, "update @delivery set due = ?, token = token + 2, attempt = 0, suspect = 0 where grp = ? and id = ? and due is null", time.Now().UnixNano())
 }
 
 func (d deadLetters) Discard(ctx context.Context, topic, group string, refs ...string) (int, error) {

@@ -42,12 +42,13 @@ create table if not exists @delivery (
 	token integer not null,
 	attempt integer not null, -- how many are over
 	suspect integer not null, -- its lease ran out while it was not alone
-	key text,
+	key text, -- null for what has no order, dead letters among it
 	error text,
 	primary key (grp, id)
 ) without rowid;
 create index if not exists @delivery_due on @delivery (grp, due, id) where due is not null;
 create index if not exists @delivery_key on @delivery (grp, key, id) where key is not null;
+create index if not exists @delivery_live on @delivery (grp, key, id) where key is not null and due < 9223372036854775807; -- not parked
 
 create table if not exists @inbox (
 	topic text not null,

@@ -69,7 +69,7 @@ func (r *receiver) settle(ctx context.Context, w *writer, s durable.Settlement, 
 	case durable.OutcomeRelease:
 		set, arguments = "due = ?, token = token + 1", []any{now.UnixNano()}
 	case durable.OutcomeDeadLetter:
-		set, arguments = "due = null, token = token + 1, attempt = attempt + 1, error = ?", []any{s.Reason}
+		set, arguments = "due = null, token = token + 1, attempt = attempt + 1, key = null, error = ?", []any{s.Reason}
 	default:
 		return false, fmt.Errorf("%w %v", errOutcome, s.Outcome)
 	}
@@ -89,9 +89,9 @@ func (r *receiver) settle(ctx context.Context, w *writer, s durable.Settlement, 
 // It is called whenever the first may have become another one.
 func (s *Store) unpark(ctx context.Context, w *writer, group int64, key string, now time.Time) error {
 	_, err := w.exec(ctx, `update @delivery set due = ? where grp = ? and due = ? and id = (
-			select min(d.id) from @delivery d where d.grp = ? and d.key = ? and d.due is not null and not (d.token = 0 and d.due > ? and d.due < ?)
+			select d.id from @delivery d indexed by @delivery_key where d.grp = ? and d.key = ? and `+isInLine+` order by d.id limit 1
 		) and not exists (
-			select 1 from @delivery d where d.grp = ? and d.key = ? and d.token % 2 = 1 and d.due > ?
+			select 1 from @delivery d indexed by @delivery_live where d.grp = ? and d.key = ? and `+isLive+` and d.token % 2 = 1 and d.due > ?
 		)`, now.UnixNano(), group, int64(never), group, key, now.UnixNano(), int64(never), group, key, now.UnixNano())
 	return err
 }
