@@ -181,8 +181,8 @@ func (s *Subscription) keep() {
 // itself.
 func (s *Subscription) Close(ctx context.Context) error {
 	s.once.Do(func() {
+		s.stop() // first: it would fetch what is given back
 		s.hand.close()
-		s.stop()
 		go s.end()
 	})
 	if r, ok := ctx.Value(runningKey{}).(running); ok && r.by == s {
