@@ -63,6 +63,9 @@ func (r *receiver) open(ctx context.Context, w *writer) error {
 // Receive claims deliveries.
 func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, error) {
 	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		changed := r.store.watch.changed(r.Topic)
 		c := &claim{receiver: r}
 		if !r.isToWait() {
