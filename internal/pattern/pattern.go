@@ -1,13 +1,13 @@
-// Package pattern matches event names of dotted segments against patterns: one
-// name against one pattern, or against all the patterns of a Tree at once.
+// Package pattern matches event names of dotted segments against all the patterns
+// of a Tree at once.
 //
 // A Pattern is immutable. A Tree has no lock: Insert and Remove need the
 // caller's lock to themselves (Lock), the other methods may share it (RLock), and
 // what they yield to must not change the tree.
 //
 // What a maintainer may change: everything behind the exported names, and the
-// order in which values are yielded. What must stay is that Tree.Match and
-// Pattern.Match agree (the tests compare them); that a tree without values holds
+// order in which values are yielded. What must stay is that Tree.Match agrees with
+// the plain way of matching that the tests have; that a tree without values holds
 // no memory, and no pattern, however long, takes the stack; for those who
 // publish, that matching allocates nothing; and for those who subscribe, that a
 // change costs the same, amortised, however many patterns there are.
@@ -56,22 +56,3 @@ func Parse(text string) (Pattern, error) {
 
 // IsLiteral reports whether the pattern matches just the name that it spells.
 func (p *Pattern) IsLiteral() bool { return !strings.ContainsAny(p.text, "*>") }
-
-// Match reports whether the whole of name matches.
-func (p *Pattern) Match(name string) bool {
-	more := true
-	for want := range strings.SplitSeq(p.text, ".") {
-		if !more {
-			return false
-		}
-		if want == anyRest {
-			return true
-		}
-		var have string
-		have, name, more = strings.Cut(name, ".")
-		if want != anyOne && want != have {
-			return false
-		}
-	}
-	return !more
-}

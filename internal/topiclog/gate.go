@@ -150,14 +150,6 @@ func (g *Gate) Done(ctx context.Context) error {
 	return err
 }
 
-// Busy returns how many goroutines are at work behind the gate, with the
-// events that are held.
-func (g *Gate) Busy() int {
-	g.Lock()
-	defer g.Unlock()
-	return g.busy
-}
-
 // Release ends a hold of an event that is at work.
 func (g *Gate) Release() {
 	g.Lock()
