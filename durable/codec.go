@@ -2,6 +2,7 @@ package durable
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"strings"
@@ -26,7 +27,8 @@ func read[T any](c Codec, m *Message) (payload T, err error) {
 	if !sameMedia(m.ContentType, c.ContentType()) {
 		return payload, fmt.Errorf("%w: it is %q, want %q", ErrUnreadable, m.ContentType, c.ContentType())
 	}
-	if err := c.Unmarshal(m.Data, &payload); err != nil {
+	panicked := guard(func() { err = c.Unmarshal(m.Data, &payload) })
+	if err = errors.Join(err, panicked); err != nil {
 		return payload, fmt.Errorf("%w as %T: %w", ErrUnreadable, payload, err)
 	}
 	return payload, nil

@@ -55,7 +55,7 @@
 // time and in the order in which they were stored, through retries; events of other
 // keys, and those of none, go on. One that was published with [WithDelay] joins its
 // key when it is due. A dead letter lets its key go on, and when it is redriven it
-// runs out of order.
+// runs out of order, and beside others of its key.
 //
 // # A lease that ran out is lost
 //

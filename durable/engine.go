@@ -72,7 +72,10 @@ type Receiver interface {
 	//
 	// A delivery whose lease ran out is suspected of ending its process: it comes
 	// alone, when the receiver has no other, and nothing comes with it until it is
-	// settled. Attempt counts it only if it was alone before.
+	// settled. Attempt counts a lease that ran out only if it was alone then. A
+	// receiver with other deliveries claims none for up to a lease, so as to have
+	// none; then it goes on with others for ten, or one handler that does not
+	// return would hold up all.
 	Receive(ctx context.Context, max int) ([]*Delivery, error)
 
 	// Settle stores what has become of deliveries, and returns which of them,
@@ -103,7 +106,7 @@ const (
 	OutcomeAck        Outcome = iota // handled
 	OutcomeRetry                     // failed: to come back after a while
 	OutcomeRelease                   // not tried: to come back at once, with its attempt given back
-	OutcomeDeadLetter                // failed for good: to be kept aside
+	OutcomeDeadLetter                // failed for good, after Delivery.Attempt attempts: to be kept aside
 	OutcomeRenew                     // still at work: the lease begins anew
 )
 

@@ -100,5 +100,5 @@ func RetryAfter(err error, wait time.Duration) error {
 	if err == nil {
 		return nil
 	}
-	return &retryAfterError{err, max(wait, 0)}
+	return &retryAfterError{err, min(max(wait, 0), longest)}
 }

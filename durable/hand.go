@@ -10,16 +10,16 @@ import (
 // not settled. Its one lock guards all of it; no user's code and no call of the
 // engine is made under it.
 //
-// There are three waits, each with one condition: the fetcher waits until there
-// is room (full), the workers until there is something to run or nothing to come
-// (ready), the settler until there is something to store or nothing to come
-// (outbox). Whoever makes a condition true signals it, under the lock.
+// There are four waits, each with one condition: the fetcher waits until there is
+// room, the workers until there is something to run (ready), the settler until
+// there is something to store (outbox), the teller until there is something to tell
+// (untold), or until there will be nothing any more. Whoever makes a condition true signals it, under the lock.
 type hand struct {
 	*subscribeOptions
 	fencing, renews bool
 
 	sync.Mutex
-	roomier, runnable, outgoing sync.Cond
+	roomier, runnable, outgoing, telling sync.Cond
 
 	held    map[*Delivery]*held
 	ready   []*held            // waiting for a worker, oldest first
@@ -27,9 +27,11 @@ type hand struct {
 	waiting int                // of held: in ready and lines, not yet run
 	running int                // of held: with a handler at work
 	outbox  []Settlement       // to be stored
+	untold  []Observation      // stored, to be logged and reported
 
 	closing bool // nothing is run any more
 	settled bool // nothing is settled any more
+	told    bool // nothing is stored any more
 }
 
 // held is a delivery in hand.
@@ -56,7 +58,7 @@ const (
 func (h *hand) init(o *subscribeOptions, f Features) {
 	h.subscribeOptions, h.fencing, h.renews = o, f.Fencing, f.Renew
 	h.held, h.lines = make(map[*Delivery]*held), make(map[string][]*held)
-	h.roomier.L, h.runnable.L, h.outgoing.L = h, h, h
+	h.roomier.L, h.runnable.L, h.outgoing.L, h.telling.L = h, h, h, h
 }
 
 // room waits until it is worth fetching, and returns how many deliveries there
@@ -64,13 +66,34 @@ func (h *hand) init(o *subscribeOptions, f Features) {
 func (h *hand) room() int {
 	h.Lock()
 	defer h.Unlock()
-	for !h.closing && (len(h.ready) > h.prefetch/2 || len(h.held) >= h.consumer.MaxInFlight) {
+	for !h.closing && !h.hasRoom() {
 		h.roomier.Wait()
 	}
 	if h.closing {
 		return 0
 	}
 	return h.consumer.MaxInFlight - len(h.held)
+}
+
+// hasRoom reports whether it is worth fetching: workers run out of deliveries, an
+// observer is not behind, and not all workers are at handlers that go on and on.
+func (h *hand) hasRoom() bool {
+	return len(h.ready) <= h.prefetch/2 && len(h.held) < h.consumer.MaxInFlight &&
+		len(h.untold) <= h.consumer.MaxInFlight && !h.isStuck()
+}
+
+// isStuck reports whether all workers have been at one delivery for longer than a
+// lease. What waits behind them is better off with another process.
+func (h *hand) isStuck() bool {
+	if h.running < h.workers {
+		return false
+	}
+	for _, one := range h.held {
+		if one.state == isRunning && time.Since(one.began) <= h.consumer.Lease {
+			return false
+		}
+	}
+	return true
 }
 
 // accept takes deliveries in hand. Those that come after Close go back.
@@ -144,8 +167,9 @@ func (h *hand) finish(one *held, s Settlement, result Observation) {
 	h.Lock()
 	defer h.Unlock()
 	h.running--
-	if one.lost && s.Outcome != OutcomeAck {
-		s.Outcome = OutcomeRelease // it may have failed for no other reason
+	h.roomier.Signal()
+	if one.lost && s.Reason != "" {
+		s.Reason = ErrLeaseLost.Error() + ": " + s.Reason
 	}
 	one.result, one.result.Outcome = result, s.Outcome
 	if h.settled || one.lost && !h.fencing && s.Outcome != OutcomeAck {

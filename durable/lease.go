@@ -1,6 +1,9 @@
 package durable
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // trusted reports whether the lease still holds, by the monotonic clock and by
 // that of the wall: the one stands still while a machine sleeps, the other may be
@@ -45,12 +48,36 @@ func (h *hand) renew() {
 		return
 	}
 	for _, one := range h.held {
-		if one.state != isSettled && !one.renewing && one.trusted() {
+		switch {
+		case one.state == isSettled || one.renewing || !one.trusted():
+		case one.state == isWaiting && time.Since(one.Claimed) > h.consumer.Lease:
+			h.putBack(one)
+		default:
 			one.renewing = true
 			h.outbox = append(h.outbox, Settlement{Delivery: one.Delivery, Outcome: OutcomeRenew})
 		}
 	}
 	h.outgoing.Signal()
+}
+
+// putBack gives back what has waited for a worker for too long, with what is behind it
+// in its line.
+func (h *hand) putBack(one *held) {
+	h.ready = slices.DeleteFunc(h.ready, func(other *held) bool { return other == one })
+	line := h.lines[one.Key]
+	i := slices.Index(line, one)
+	if i < 0 {
+		h.release(one)
+		return
+	}
+	for _, later := range line[i:] {
+		if later.state == isWaiting {
+			h.release(later)
+		}
+	}
+	if h.lines[one.Key] = line[:i:i]; i == 0 {
+		delete(h.lines, one.Key)
+	}
 }
 
 // overdue returns the handlers that go on although their time is over, each once.

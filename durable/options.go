@@ -55,6 +55,10 @@ const (
 	leastLease      = 100 * time.Millisecond
 )
 
+// longest is what longer times are cut to: a century, so that no sum of a time and
+// one of these overflows.
+const longest = 100 * 365 * 24 * time.Hour
+
 // WithWorkers has up to n events handled at the same time, each in a goroutine.
 // The default is 1.
 //
@@ -98,20 +102,21 @@ func WithBackoff(first, max time.Duration) SubscribeOption {
 	if first <= 0 || max < first {
 		panic(fmt.Sprintf("durable: WithBackoff(%v, %v): want 0 < first <= max", first, max))
 	}
-	return subscribeOption(func(o *subscribeOptions) { o.first, o.max = first, max })
+	return subscribeOption(func(o *subscribeOptions) { o.first, o.max = min(first, longest), min(max, longest) })
 }
 
 // WithLease sets for how long an event belongs to this process without word from
 // it, and so how long it takes until another one handles what a dead process
-// had. A lease is renewed for as long as the handler runs. The default is 30
-// seconds.
+// had. A lease is renewed for as long as the handler runs. Where the engine has one
+// writer, as SQLite, it must be longer than a transaction of the handler's that
+// writes: no renewal can be stored meanwhile. The default is 30 seconds.
 //
 // It panics if lease is below 100 milliseconds.
 func WithLease(lease time.Duration) SubscribeOption {
 	if lease < leastLease {
 		panic(fmt.Sprintf("durable: WithLease(%v): want %v or more", lease, leastLease))
 	}
-	return subscribeOption(func(o *subscribeOptions) { o.consumer.Lease = lease })
+	return subscribeOption(func(o *subscribeOptions) { o.consumer.Lease = min(lease, longest) })
 }
 
 // WithTimeout gives each attempt a context that is done after d. It cannot end a
@@ -166,8 +171,9 @@ func WithLogger(logger *slog.Logger) SubscribeOption {
 }
 
 // WithObserver has observe called for each delivery when it is known what has
-// become of it, in a goroutine of the subscription, one call at a time. It is to
-// return soon: the same goroutine renews leases. What it panics with is logged.
+// become of it, in a goroutine of the subscription, one call at a time. Events are
+// fetched only while it keeps up, and Close waits for it until its own deadline.
+// What it panics with is logged.
 //
 // It panics if observe is nil.
 func WithObserver(observe func(Observation)) SubscribeOption {
@@ -225,8 +231,8 @@ func (c *Consumer) check(e Engine) error {
 // backoff returns the wait after an attempt: doubled with each, half of it random.
 func (o *subscribeOptions) backoff(attempt int) time.Duration {
 	wait := o.max
-	if doublings := attempt - 1; doublings < 62 && o.first<<doublings>>doublings == o.first {
-		wait = min(o.max, o.first<<max(doublings, 0))
+	if doublings := max(attempt-1, 0); doublings < 62 && o.first<<doublings>>doublings == o.first {
+		wait = min(o.max, o.first<<doublings)
 	}
 	return wait/2 + rand.N(wait/2+1)
 }

@@ -79,5 +79,45 @@ func (h *hand) stored(settlements []Settlement, lost []int, called time.Time) (r
 			h.forget(one)
 		}
 	}
+	h.untold = append(h.untold, results...)
+	h.telling.Signal()
 	return results
+}
+
+// abandon gives up settlements that will never be stored. What they are of stays
+// counted as in hand.
+func (h *hand) abandon(settlements []Settlement) {
+	h.Lock()
+	defer h.Unlock()
+	for _, s := range settlements {
+		if one := h.held[s.Delivery]; one != nil {
+			one.renewing = false
+		}
+	}
+}
+
+// nextUntold waits for something to log and report, and reports false if there will be
+// nothing any more.
+func (h *hand) nextUntold() (o Observation, ok bool) {
+	h.Lock()
+	defer h.Unlock()
+	for len(h.untold) == 0 {
+		if h.told {
+			return o, false
+		}
+		h.telling.Wait()
+	}
+	o = h.untold[0]
+	h.untold[0] = Observation{}
+	h.untold = h.untold[1:]
+	h.roomier.Signal()
+	return o, true
+}
+
+// stopTelling ends the teller when it has told all.
+func (h *hand) stopTelling() {
+	h.Lock()
+	defer h.Unlock()
+	h.told = true
+	h.telling.Broadcast()
 }

@@ -62,7 +62,7 @@ func WithDelay(delay time.Duration) PublishOption {
 	if delay < 0 {
 		panic(fmt.Sprintf("durable: WithDelay(%v): want 0 or more", delay))
 	}
-	return publishOption(func(o *publishOptions) { o.delay = delay })
+	return publishOption(func(o *publishOptions) { o.delay = min(delay, longest) })
 }
 
 // WithHeader adds a header to the event. Those of the trace of the event that is

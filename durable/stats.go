@@ -53,8 +53,8 @@ func (s *Subscription) Stats() Stats {
 	}
 }
 
-// tell counts, logs and reports what has become of deliveries.
-func (s *Subscription) tell(results []Observation, inDoubt bool) {
+// count counts what has become of deliveries.
+func (s *Subscription) count(results []Observation, inDoubt bool) {
 	for _, o := range results {
 		switch {
 		case o.Lost && inDoubt:
@@ -64,13 +64,29 @@ func (s *Subscription) tell(results []Observation, inDoubt bool) {
 		default:
 			s.counts.outcomes[o.Outcome].Add(1)
 		}
-		s.logResult(&o)
-		if observe := s.options().observer; observe != nil {
+	}
+}
+
+// tell logs and reports what has become of deliveries.
+func (s *Subscription) tell() {
+	for {
+		o, ok := s.hand.nextUntold()
+		if !ok {
+			return
+		}
+		s.report(o)
+	}
+}
+
+func (s *Subscription) report(o Observation) {
+	if observe := s.options().observer; observe != nil {
+		defer func() {
 			if err := guard(func() { observe(o) }); err != nil {
 				s.log(slog.LevelError, "durable: observer has failed", about(o.Delivery, "error", err)...)
 			}
-		}
+		}()
 	}
+	_ = guard(func() { s.logResult(&o) })
 }
 
 // guard runs code of the user's, and returns its panic as an error.

@@ -14,9 +14,9 @@ import (
 // Subscription is one process's share of a group.
 //
 // It has a goroutine that fetches deliveries, one that stores what has become of
-// them and renews leases in the same calls, one that watches over the leases,
-// and the workers. Close ends and waits for all of them, but for a worker whose
-// handler goes on after Close has given up.
+// them and renews leases in the same calls, one that logs and reports that, one
+// that watches over the leases, and the workers. Close ends and waits for all of
+// them, but for one in which code of the user's goes on after Close has given up.
 type Subscription struct {
 	hand     hand
 	receiver Receiver
@@ -30,8 +30,8 @@ type Subscription struct {
 	settling context.Context
 	abandon  context.CancelFunc
 
-	fetcher, workers, settler, keeper sync.WaitGroup
-	closed                            chan struct{} // there is nothing left to watch over
+	fetcher, workers, settler, teller, keeper sync.WaitGroup
+	closed                                    chan struct{} // there is nothing left to watch over
 
 	once   sync.Once
 	giveUp context.CancelCauseFunc
@@ -59,13 +59,29 @@ func newSubscription(ctx context.Context, chosen *subscribeOptions, features Fea
 
 func (s *Subscription) start(handle func(context.Context, *Delivery) error) {
 	s.handle = handle
-	s.fetcher.Go(s.fetch)
-	s.settler.Go(s.settle)
-	s.keeper.Go(s.keep)
+	persist(&s.fetcher, s.fetch)
+	persist(&s.settler, s.settle)
+	persist(&s.teller, s.tell)
+	persist(&s.keeper, s.keep)
 	for range s.hand.workers {
 		s.workers.Add(1)
 		go s.work()
 	}
+}
+
+// persist runs loop in a goroutine of the group, and once more if a logger or an
+// observer of the user's has ended that.
+func persist(group *sync.WaitGroup, loop func()) {
+	group.Go(func() {
+		over := false
+		defer func() {
+			if !over {
+				persist(group, loop)
+			}
+		}()
+		loop()
+		over = true
+	})
 }
 
 func (s *Subscription) options() *subscribeOptions { return s.hand.subscribeOptions }
@@ -89,6 +105,9 @@ func (s *Subscription) fetch() {
 		switch {
 		case s.fetching.Err() != nil:
 			return
+		case errors.Is(err, ErrClosed):
+			s.warn("durable: the engine is closed", err, &failing)
+			return
 		case err != nil:
 			s.warn("durable: cannot fetch events", err, &failing)
 			if !failing.wait(s.fetching) {
@@ -100,20 +119,8 @@ func (s *Subscription) fetch() {
 	}
 }
 
-// settle stores what has become of deliveries, many in one call. If an observer
-// ends its goroutine, another takes its place.
+// settle stores what has become of deliveries, many in one call.
 func (s *Subscription) settle() {
-	over := false
-	defer func() {
-		if !over {
-			s.settler.Go(s.settle)
-		}
-	}()
-	s.settleAll()
-	over = true
-}
-
-func (s *Subscription) settleAll() {
 	var failing patience
 	for {
 		settlements := s.hand.unsettled()
@@ -127,7 +134,11 @@ func (s *Subscription) settleAll() {
 			lost, err := s.receiver.Settle(s.settling, settlements)
 			if err == nil {
 				failing = patience{}
-				s.tell(s.hand.stored(settlements, lost, called), inDoubt)
+				s.count(s.hand.stored(settlements, lost, called), inDoubt)
+				break
+			}
+			if errors.Is(err, ErrClosed) {
+				s.hand.abandon(settlements) // they come back when their lease runs out
 				break
 			}
 			inDoubt = true
@@ -218,12 +229,26 @@ func (s *Subscription) end() {
 	s.fetcher.Wait()
 	s.hand.stopSettling()
 	s.settler.Wait()
+	s.hand.stopTelling()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		s.teller.Wait()
+	}()
+	select {
+	case <-told:
+	case <-s.settling.Done():
+	}
 	close(s.closed)
 	s.keeper.Wait()
 	s.cancel(errClosing)
 	err := s.receiver.Close()
 	if left := s.hand.inHand(); atWork+left > 0 {
-		err = errors.Join(fmt.Errorf("%d handlers at work, %d events to come back when their lease runs out: %w", atWork, left, context.Cause(s.ending)), err)
+		cause := context.Cause(s.ending)
+		if cause == nil {
+			cause = ErrClosed // the engine is
+		}
+		err = errors.Join(fmt.Errorf("%d handlers at work, %d events to come back when their lease runs out: %w", atWork, left, cause), err)
 	}
 	if err != nil {
 		s.err = &Error{"close", s.Topic(), s.Group(), err}

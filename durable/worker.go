@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/typedbus/events"
@@ -36,8 +37,8 @@ func (s *Subscription) work() {
 func (s *Subscription) run(one *held) {
 	o := s.options()
 	if one.Attempt > o.attempts {
-		reason := fmt.Errorf("its process ended in attempt %d, of %d allowed", one.Attempt-1, o.attempts)
-		s.hand.finish(one, Settlement{Delivery: one.Delivery, Outcome: OutcomeDeadLetter, Reason: reason.Error()}, s.observed(one, OutcomeDeadLetter, reason))
+		one.Attempt-- // this one is not begun
+		s.settleWith(one, OutcomeDeadLetter, 0, fmt.Errorf("%d attempts are over, of %d allowed, and its process ended in the last one, or fewer are allowed than were", one.Attempt, o.attempts))
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(s.handling, runningKey{}, running{one.Delivery, s}))
@@ -53,34 +54,65 @@ func (s *Subscription) run(one *held) {
 		if value := recover(); value != nil {
 			err = panicError(value)
 		}
-		settlement := s.verdict(one, err)
-		s.hand.finish(one, settlement, s.observed(one, settlement.Outcome, err))
+		s.conclude(one, err)
 	}()
 	err = s.handle(ctx, one.Delivery)
 }
 
-func (s *Subscription) observed(one *held, outcome Outcome, err error) Observation {
-	return Observation{Delivery: one.Delivery, Outcome: outcome, Err: err, Took: time.Since(one.began)}
+// conclude settles a delivery whose handler has returned err. That has methods of the
+// user's, which may panic, or end the goroutine, in turn.
+func (s *Subscription) conclude(one *held, err error) {
+	outcome, after := s.verdict(one, errUnspoken)
+	reason := errUnspoken
+	defer func() { s.settleWith(one, outcome, after, reason) }()
+	if err == nil {
+		outcome, after, reason = OutcomeAck, 0, nil
+		return
+	}
+	if panicked := guard(func() {
+		outcome, after = s.verdict(one, err)
+		reason = &handlerError{err, err.Error()}
+	}); panicked != nil {
+		reason = panicked
+	}
 }
 
-// verdict says what becomes of a delivery whose handler has returned err.
-func (s *Subscription) verdict(one *held, err error) Settlement {
-	settlement := Settlement{Delivery: one.Delivery}
-	if err == nil {
-		return settlement
+// errUnspoken is in place of an error of a handler that cannot tell its text.
+var errUnspoken = errors.New("the error of the handler cannot be told")
+
+// handlerError is an error of a handler, whose text has been asked for.
+type handlerError struct {
+	error
+	text string
+}
+
+func (e *handlerError) Error() string { return e.text }
+func (e *handlerError) Unwrap() error { return e.error }
+
+// longestReason is how many bytes of an error are kept with an event.
+const longestReason = 4 << 10
+
+func (s *Subscription) settleWith(one *held, outcome Outcome, after time.Duration, err error) {
+	settlement := Settlement{Delivery: one.Delivery, Outcome: outcome, After: after}
+	if err != nil {
+		text := err.Error()
+		settlement.Reason = strings.ToValidUTF8(text[:min(len(text), longestReason)], "")
 	}
+	s.hand.finish(one, settlement, Observation{Delivery: one.Delivery, Err: err, Took: time.Since(one.began)})
+}
+
+// verdict says what becomes of a delivery whose handler has returned an error.
+func (s *Subscription) verdict(one *held, err error) (outcome Outcome, after time.Duration) {
 	o := s.options()
-	settlement.Reason = err.Error()
-	after, asked := errors.AsType[*retryAfterError](err)
+	wait, asked := errors.AsType[*retryAfterError](err)
 	switch {
 	case context.Cause(s.handling) != nil:
-		settlement.Outcome = OutcomeRelease // it may have failed for no other reason
+		return OutcomeRelease, 0 // it may have failed for no other reason
 	case events.IsPermanent(err), one.Attempt >= o.attempts:
-		settlement.Outcome = OutcomeDeadLetter
+		return OutcomeDeadLetter, 0
 	case asked:
-		settlement.Outcome, settlement.After = OutcomeRetry, after.after
+		return OutcomeRetry, wait.after
 	default:
-		settlement.Outcome, settlement.After = OutcomeRetry, o.backoff(one.Attempt)
+		return OutcomeRetry, o.backoff(one.Attempt)
 	}
-	return settlement
 }

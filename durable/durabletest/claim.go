@@ -35,13 +35,17 @@ func (r *receiver) claim(max int) (claimed []*durable.Delivery, next time.Durati
 	for _, w := range due {
 		if w.suspect && r.group.isFree(w, run, now) {
 			if inHand > 0 {
-				return nil, next
+				wait, until := r.alone.IsToWait(now, r.lease)
+				if next = min(next, until.Sub(now)); wait {
+					return nil, next
+				}
+				break
 			}
 			return []*durable.Delivery{r.take(w, now)}, 0
 		}
 	}
 	for _, w := range due {
-		if len(claimed) < max && r.group.isFree(w, run, now) {
+		if len(claimed) < max && !w.suspect && r.group.isFree(w, run, now) {
 			claimed = append(claimed, r.take(w, now))
 			run[w] = true
 		}

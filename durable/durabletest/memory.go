@@ -160,6 +160,7 @@ type receiver struct {
 	topic  *topic
 	group  *group
 	lease  time.Duration
+	alone  durable.Solitude
 }
 
 // token is the lease of a delivery.
@@ -228,7 +229,7 @@ func (r *receiver) settle(w *row, s durable.Settlement, now time.Time) {
 	case durable.OutcomeRelease:
 		w.due = now
 	case durable.OutcomeDeadLetter:
-		w.attempt++
+		w.attempt = s.Attempt
 		w.dead, w.reason = true, s.Reason
 	}
 	w.held = nil

@@ -18,6 +18,7 @@ type claim struct {
 
 	claimed []*durable.Delivery
 	suspect bool           // the one claimed is, alone
+	parked  bool           // some were due and are parked now
 	keys    map[string]int // how many of each key are in claimed
 	next    int64          // when something is due, if nothing was claimed
 }
@@ -30,13 +31,17 @@ func (c *claim) run(ctx context.Context) error {
 		return err
 	}
 	for _, row := range due {
-		if row.isSuspect() && c.inHand() > 0 {
-			return nil // until that is settled
+		if !row.isSuspect() {
+			continue
 		}
-		if row.isSuspect() {
-			if err := c.claimSuspect(ctx, row); err != nil || c.suspect {
-				return err
+		if wait, until := c.isToBeAlone(); wait || !until.IsZero() {
+			if c.next = nanos(until); wait {
+				return nil
 			}
+			break
+		}
+		if err := c.claimSuspect(ctx, row); err != nil || c.suspect {
+			return err
 		}
 	}
 	for _, row := range due {
@@ -49,10 +54,10 @@ func (c *claim) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(due) > 0 && len(c.claimed) == 0 {
-		c.next = c.now.UnixNano() // those are parked now, and others may go on
+	if c.parked && len(c.claimed) == 0 {
+		c.next = c.now.UnixNano() // others may go on
 	}
-	if len(due)+len(c.claimed) > 0 {
+	if len(c.claimed) > 0 {
 		return nil
 	}
 	return c.w.query(ctx, func(rows *sql.Rows) error {
@@ -60,7 +65,7 @@ func (c *claim) run(ctx context.Context) error {
 		if err := rows.Scan(&next); err != nil || !next.Valid {
 			return err
 		}
-		c.next = next.Int64
+		c.next = min(c.next, next.Int64)
 		return nil
 	}, "select min(due) from @delivery where grp = ? and due > ? and due < ?", c.group, c.now.UnixNano(), int64(never))
 }
@@ -173,8 +178,8 @@ func (c *claim) park(ctx context.Context, d *delivery) (parked bool, err error) 
 	if blocked, err := c.isBlocked(ctx, d); err != nil || !blocked {
 		return false, err
 	}
-	_, err = c.w.exec(ctx, "update @delivery set due = ?, token = token + token % 2, suspect = ? where grp = ? and id = ?", int64(never), d.isSuspect(), c.group, d.id)
-	if err == nil {
+	_, err = c.w.exec(ctx, "update @delivery set due = ?, token = token + token % 2, attempt = ?, suspect = ? where grp = ? and id = ?", int64(never), d.attempt, d.isSuspect(), c.group, d.id)
+	if c.parked = true; err == nil {
 		err = c.store.unpark(ctx, c.w, c.group, d.order.String, c.now)
 	}
 	return true, err
@@ -192,113 +197,25 @@ func (c *claim) isTaken(ctx context.Context, key string) (bool, error) {
 // take makes a row the receiver's.
 func (c *claim) take(ctx context.Context, d *delivery, suspect bool) error {
 	token := d.token + 1 + d.token%2
-	until := c.now.Add(c.Lease).UnixNano()
+	until := nanos(c.now.Add(c.Lease))
 	_, err := c.w.exec(ctx, "update @delivery set due = ?, token = ?, attempt = ?, suspect = ? where grp = ? and id = ?", until, token, d.attempt, suspect, c.group, d.id)
 	if err != nil {
 		return err
 	}
-	return c.add(&d.scanned, lease{d.id, token, d.order.String, until}, d.attempt)
+	c.add(&d.scanned, lease{d.id, token, d.order.String, until}, d.attempt)
+	return nil
 }
 
-func (c *claim) add(s *scanned, l lease, attempt int) error {
-	message, err := s.message()
-	if err != nil {
-		return err
-	}
+func (c *claim) add(s *scanned, l lease, attempt int) {
 	if l.key != "" {
 		c.keys[l.key]++
 	}
 	c.claimed = append(c.claimed, &durable.Delivery{
-		Message: message,
+		Message: s.message(),
 		Group:   c.Group,
 		Attempt: attempt + 1,
 		Claimed: c.now,
 		Ref:     fmt.Sprint(l.id),
 		Lease:   l,
 	})
-	return nil
-}
-
-// mostScanned is how many messages are looked at in one go.
-const mostScanned = 1000
-
-// claimNew claims messages behind the cursor. Those of a key that others have, and
-// those that are due later, get a row to wait in.
-func (c *claim) claimNew(ctx context.Context) error {
-	var cursor int64
-	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&cursor) },
-		"select cursor from @group where id = ?", c.group)
-	if err == nil && cursor == 0 {
-		err = c.checkGroup(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	begun := cursor
-	for len(c.claimed) < c.max {
-		var messages []*scanned
-		limit := mostScanned
-		if !c.OrderByKey {
-			limit = c.max - len(c.claimed)
-		}
-		if err := c.w.query(ctx, func(rows *sql.Rows) error {
-			m := new(scanned)
-			messages = append(messages, m)
-			return rows.Scan(m.fields()...)
-		}, "select "+messageColumns+" from @message m where m.topic = ? and m.id > ? order by m.id limit ?", c.Topic, cursor, limit); err != nil {
-			return err
-		}
-		for _, m := range messages {
-			if len(c.claimed) >= c.max {
-				break
-			}
-			if err := c.claimMessage(ctx, m); err != nil {
-				return err
-			}
-			cursor = m.id
-		}
-		if len(messages) < limit {
-			break
-		}
-	}
-	if cursor != begun {
-		_, err = c.w.exec(ctx, "update @group set cursor = ? where id = ?", cursor, c.group)
-	}
-	return err
-}
-
-// checkGroup reports a group that was removed.
-func (c *claim) checkGroup(ctx context.Context) error {
-	n := 0
-	err := c.w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) }, "select count(*) from @group where id = ?", c.group)
-	if err == nil && n == 0 {
-		err = fmt.Errorf("%w: it was removed", durable.ErrUnknownGroup)
-	}
-	return err
-}
-
-func (c *claim) claimMessage(ctx context.Context, m *scanned) error {
-	var order any
-	l := lease{m.id, 1, "", c.now.Add(c.Lease).UnixNano()}
-	due := l.until
-	if c.OrderByKey && m.key.Valid {
-		l.key, order = m.key.String, m.key.String
-	}
-	if m.after.Valid && m.after.Int64 > c.now.UnixNano() {
-		l.token, due = 0, m.after.Int64
-		c.next = min(c.next, due)
-	} else if l.key != "" {
-		taken, err := c.isTaken(ctx, l.key)
-		if err != nil {
-			return err
-		}
-		if taken {
-			l.token, due = 0, never
-		}
-	}
-	_, err := c.w.exec(ctx, "insert into @delivery (grp, id, due, token, attempt, suspect, key) values (?, ?, ?, ?, 0, 0, ?)", c.group, m.id, due, l.token, order)
-	if err != nil || l.token == 0 {
-		return err
-	}
-	return c.add(m, l, 0)
 }

@@ -22,39 +22,54 @@ func (s *Store) group(ctx context.Context, w *writer, topic, name string) (group
 	err = w.query(ctx, func(rows *sql.Rows) error {
 		found = true
 		return rows.Scan(&group)
-	}, "select id from @group where topic = ? and name = ?", topic, name)
+	}, groupNumber, topic, name)
 	if err == nil && !found {
-		err = fmt.Errorf("%w: %q of topic %q", durable.ErrUnknownGroup, name, topic)
+		err = unknownGroup(topic, name)
 	}
 	return group, err
 }
 
-func (d deadLetters) List(ctx context.Context, topic, group, after string, max int) (list []durable.DeadLetter, err error) {
+const groupNumber = "select id from @group where topic = ? and name = ?"
+
+func unknownGroup(topic, group string) error {
+	return fmt.Errorf("%w: %q of topic %q", durable.ErrUnknownGroup, group, topic)
+}
+
+func (d deadLetters) List(ctx context.Context, topic, group, after string, most int) (list []durable.DeadLetter, err error) {
 	behind := int64(0)
 	if after != "" {
 		if behind, err = strconv.ParseInt(after, 10, 64); err != nil {
 			return nil, fmt.Errorf("sqlite: no reference of a dead letter: %q", after)
 		}
 	}
-	err = d.store.writer.write(ctx, func(w *writer, ctx context.Context) error {
-		list = nil
-		number, err := d.store.group(ctx, w, topic, group)
-		if err != nil {
+	number, err := d.number(ctx, topic, group)
+	if err != nil {
+		return nil, err
+	}
+	err = d.store.read(ctx, func(rows *sql.Rows) error {
+		var m scanned
+		var attempt int
+		var reason sql.NullString
+		if err := rows.Scan(m.fields(&attempt, &reason)...); err != nil {
 			return err
 		}
-		return w.query(ctx, func(rows *sql.Rows) error {
-			var m scanned
-			var attempt int
-			var reason sql.NullString
-			if err := rows.Scan(m.fields(&attempt, &reason)...); err != nil {
-				return err
-			}
-			message, err := m.message()
-			list = append(list, durable.DeadLetter{Message: message, Group: group, Ref: fmt.Sprint(m.id), Attempts: attempt, Reason: reason.String})
-			return err
-		}, "select "+messageColumns+", d.attempt, d.error from @delivery d join @message m on m.id = d.id where d.grp = ? and d.id > ? and d.due is null order by d.id limit ?", number, behind, max)
-	})
+		list = append(list, durable.DeadLetter{Message: m.message(), Group: group, Ref: fmt.Sprint(m.id), Attempts: attempt, Reason: reason.String})
+		return nil
+	}, "select "+messageColumns+", d.attempt, d.error from @delivery d join @message m on m.id = d.id where d.grp = ? and d.id > ? and d.due is null order by d.id limit ?", number, behind, max(most, 0))
 	return list, err
+}
+
+// number returns the number of a group, by a connection that reads.
+func (d deadLetters) number(ctx context.Context, topic, group string) (number int64, err error) {
+	found := false
+	err = d.store.read(ctx, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(&number)
+	}, groupNumber, topic, group)
+	if err == nil && !found {
+		err = unknownGroup(topic, group)
+	}
+	return number, err
 }
 
 func (d deadLetters) Redrive(ctx context.Context, topic, group string, refs ...string) (int, error) {

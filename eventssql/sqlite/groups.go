@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"time"
+
+	"github.com/typedbus/events/durable"
 )
 
 // Group is how far a group has come.
@@ -18,35 +20,51 @@ type Group struct {
 
 // Groups returns all groups, by topic and name.
 func (s *Store) Groups(ctx context.Context) (groups []Group, err error) {
-	err = s.writer.write(ctx, func(w *writer, ctx context.Context) error {
-		groups = nil
-		return w.query(ctx, func(rows *sql.Rows) error {
-			var g Group
-			var unseen int64
-			var oldest sql.NullInt64
-			if err := rows.Scan(&g.Topic, &g.Name, &g.OrderByKey, &unseen, &g.Waiting, &g.Dead, &oldest); err != nil {
-				return err
-			}
-			g.Lag = unseen + g.Waiting
-			if oldest.Valid {
-				g.Age = max(0, time.Since(time.Unix(0, oldest.Int64)))
-			}
-			groups = append(groups, g)
-			return nil
-		}, `select g.topic, g.name, g.ordered,
-				(select count(*) from @message m where m.topic = g.topic and m.id > g.cursor),
-				(select count(*) from @delivery d where d.grp = g.id and d.due is not null),
-				(select count(*) from @delivery d where d.grp = g.id and d.due is null),
-				(select min(m.at) from @message m where m.topic = g.topic and
-					m.id >= min(g.cursor + 1, coalesce((select min(d.id) from @delivery d where d.grp = g.id and d.due is not null), g.cursor + 1))
-					and (m.id > g.cursor or exists (select 1 from @delivery d where d.grp = g.id and d.id = m.id and d.due is not null)))
-			from @group g order by g.topic, g.name`)
-	})
+	err = s.read(ctx, func(rows *sql.Rows) error {
+		var g Group
+		var unseen int64
+		var oldest sql.NullInt64
+		if err := rows.Scan(&g.Topic, &g.Name, &g.OrderByKey, &unseen, &g.Waiting, &g.Dead, &oldest); err != nil {
+			return err
+		}
+		g.Lag = unseen + g.Waiting
+		if oldest.Valid {
+			g.Age = max(0, time.Since(time.Unix(0, oldest.Int64)))
+		}
+		groups = append(groups, g)
+		return nil
+	}, `select g.topic, g.name, g.ordered,
+			(select count(*) from @message m where m.topic = g.topic and m.id > g.cursor),
+			(select count(*) from @delivery d where d.grp = g.id and d.due is not null),
+			(select count(*) from @delivery d where d.grp = g.id and d.due is null),
+			(select m.stored from @message m where m.id = coalesce(
+				(select min(d.id) from @delivery d where d.grp = g.id and d.due is not null),
+				(select min(n.id) from @message n where n.topic = g.topic and n.id > g.cursor)))
+		from @group g order by g.topic, g.name`)
 	return groups, err
 }
 
-// RemoveGroup forgets a group with all that it has not handled and its dead letters, so that
-// it holds no messages any more. A subscription of it gets an error from then on.
+// read calls row for each row of a result, without holding a writer up.
+func (s *Store) read(ctx context.Context, row func(*sql.Rows) error, query string, arguments ...any) error {
+	if s.writer.isClosed() {
+		return durable.ErrClosed
+	}
+	rows, err := s.db.QueryContext(ctx, s.sql(query), arguments...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of Err
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// RemoveGroup forgets a group with all that it has not handled, its dead letters and the
+// notes of [Store.Once], so that it holds no messages any more. A subscription of it
+// gets [durable.ErrUnknownGroup] from then on.
 func (s *Store) RemoveGroup(ctx context.Context, topic, name string) error {
 	return s.writer.write(ctx, func(w *writer, ctx context.Context) error {
 		number, err := s.group(ctx, w, topic, name)
@@ -56,51 +74,10 @@ func (s *Store) RemoveGroup(ctx context.Context, topic, name string) error {
 		if _, err := w.exec(ctx, "delete from @delivery where grp = ?", number); err != nil {
 			return err
 		}
+		if _, err := w.exec(ctx, "delete from @inbox where topic = ? and grp = ?", topic, name); err != nil {
+			return err
+		}
 		_, err = w.exec(ctx, "delete from @group where id = ?", number)
 		return err
 	})
-}
-
-// How the store sweeps.
-const (
-	sweepEvery = time.Minute
-	sweepBatch = 1000
-)
-
-// Sweep deletes the messages that every group of their topic has handled, and of topics
-// without groups those that are older than [WithRetention], and returns how many
-// these were. The store does so by itself, every minute.
-func (s *Store) Sweep(ctx context.Context) (swept int64, err error) {
-	for {
-		var n int64
-		err := s.writer.write(ctx, func(w *writer, ctx context.Context) (err error) {
-			n, err = w.exec(ctx, `delete from @message where id in (
-					select m.id from @message m
-					where case when exists (select 1 from @group g where g.topic = m.topic)
-						then not exists (select 1 from @group g where g.topic = m.topic and g.cursor < m.id)
-							and not exists (select 1 from @group g join @delivery d on d.grp = g.id where g.topic = m.topic and d.id = m.id)
-						else m.at < ? end
-					order by m.id limit ?)`, time.Now().Add(-s.retention).UnixNano(), sweepBatch)
-			return err
-		})
-		swept += n
-		if err != nil || n < sweepBatch {
-			return swept, err
-		}
-	}
-}
-
-func (s *Store) sweepNowAndThen(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.logger.Warn("sqlite: cannot sweep", "error", err)
-		}
-	}
 }

@@ -15,7 +15,7 @@ type Execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-const insertMessage = "insert into @message (topic, mid, key, headers, data, at, after) values (?, ?, ?, ?, ?, ?, ?)"
+const insertMessage = "insert into @message (topic, mid, key, headers, data, at, after, stored) values (?, ?, ?, ?, ?, ?, ?, ?)"
 
 // Publish stores messages in a transaction of the store's, all or none. Where
 // the caller has one open that writes, it waits for that in vain: use [Store.Tx].
@@ -106,7 +106,7 @@ func (s *Store) encodeOne(m *durable.Message) ([]any, error) {
 	if data == nil {
 		data = []byte{}
 	}
-	return []any{m.Topic, m.ID, orNull(m.Key), string(headers), data, stamp(m.Time), after(m.NotBefore)}, nil
+	return []any{m.Topic, m.ID, orNull(m.Key), string(headers), data, stamp(m.Time), after(m.NotBefore), time.Now().UnixNano()}, nil
 }
 
 func orNull(text string) any {
@@ -121,6 +121,18 @@ func stamp(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
+	return nanos(t)
+}
+
+// farAway is the last time that is kept as it is, some years before what 64 bits of
+// nanoseconds hold.
+var farAway = time.Date(2250, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// nanos is a time in nanoseconds, or farAway if it is later.
+func nanos(t time.Time) int64 {
+	if t.After(farAway) {
+		t = farAway
+	}
 	return t.UnixNano()
 }
 
@@ -128,7 +140,7 @@ func after(t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}
-	return t.UnixNano()
+	return nanos(t)
 }
 
 // messageColumns are those that scanMessage reads.
@@ -150,13 +162,13 @@ func (s *scanned) fields(more ...any) []any {
 	return append([]any{&s.id, &s.topic, &s.mid, &s.key, &s.headers, &s.data, &s.at, &s.after}, more...)
 }
 
-func (s *scanned) message() (durable.Message, error) {
+// message returns the message. One whose headers cannot be read has a content type
+// that no codec takes, and so becomes a dead letter.
+func (s *scanned) message() durable.Message {
 	m := durable.Message{ID: s.mid, Topic: s.topic, Key: s.key.String, Data: s.data}
 	var e envelope
-	if s.headers.Valid {
-		if err := json.Unmarshal([]byte(s.headers.String), &e); err != nil {
-			return m, fmt.Errorf("headers of message %d: %w", s.id, err)
-		}
+	if s.headers.Valid && json.Unmarshal([]byte(s.headers.String), &e) != nil {
+		e = envelope{Type: "unreadable headers"}
 	}
 	m.Source, m.ContentType, m.Headers = e.Source, e.Type, e.Headers
 	if s.at != 0 {
@@ -165,7 +177,7 @@ func (s *scanned) message() (durable.Message, error) {
 	if s.after.Valid {
 		m.NotBefore = time.Unix(0, s.after.Int64)
 	}
-	return m, nil
+	return m
 }
 
 // Once notes in a transaction of the caller's that the event which is handled with
@@ -174,13 +186,15 @@ func (s *scanned) message() (durable.Message, error) {
 // first is false there is nothing left to do. The transaction may be of another
 // database than that of the store, in which [Migrate] has made the tables.
 //
+// The note stays until the group is removed.
+//
 // It returns an error if ctx is not that of a durable handler.
 func (s *Store) Once(ctx context.Context, tx Execer) (first bool, err error) {
 	d := durable.FromContext(ctx)
 	if d == nil {
 		return false, fmt.Errorf("sqlite: Once: the context is not that of a durable handler")
 	}
-	result, err := tx.ExecContext(ctx, s.sql("insert into @inbox (topic, grp, mid, at) values (?, ?, ?, ?) on conflict do nothing"), d.Topic, d.Group, d.Source+"/"+d.ID, time.Now().UnixNano())
+	result, err := tx.ExecContext(ctx, s.sql("insert into @inbox (topic, grp, mid, at) values (?, ?, ?, ?) on conflict do nothing"), d.Topic, d.Group, fmt.Sprintf("%d %s %s", len(d.Source), d.Source, d.ID), time.Now().UnixNano())
 	if err != nil {
 		return false, fmt.Errorf("sqlite: Once, topic %q, group %q, message %q: %w", d.Topic, d.Group, d.ID, err)
 	}

@@ -18,8 +18,9 @@ type receiver struct {
 	group int64
 
 	mu      sync.Mutex
-	held    map[int64]lease // what is claimed and not settled; guarded by mu
-	suspect bool            // it is one whose lease ran out, alone; guarded by mu
+	held    map[int64]lease  // what is claimed and not settled; guarded by mu
+	suspect bool             // it is one whose lease ran out, alone; guarded by mu
+	alone   durable.Solitude // guarded by mu
 }
 
 // lease is what a settlement is fenced by.
@@ -66,6 +67,9 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if r.store.writer.isClosed() {
+			return nil, durable.ErrClosed
+		}
 		changed := r.store.watch.changed(r.Topic)
 		c := &claim{receiver: r}
 		if !r.isToWait() {
@@ -101,10 +105,15 @@ func (r *receiver) isToWait() bool {
 	return r.suspect
 }
 
-func (r *receiver) inHand() int {
+// isToBeAlone reports, for a suspect that is due, whether to wait until nothing is in
+// hand, and until when the answer holds; that is zero if nothing is.
+func (r *receiver) isToBeAlone() (wait bool, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.held)
+	if len(r.held) == 0 {
+		return false, time.Time{}
+	}
+	return r.alone.IsToWait(time.Now(), r.Lease)
 }
 
 func (r *receiver) hold(c *claim) {

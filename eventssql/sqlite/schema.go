@@ -22,12 +22,13 @@ create table if not exists @message (
 	headers text, -- JSON: the other attributes, and the headers
 	data blob not null,
 	at integer not null, -- in nanoseconds, as all times
-	after integer
+	after integer,
+	stored integer not null
 );
 create index if not exists @message_topic on @message (topic, id);
 
 create table if not exists @group (
-	id integer primary key,
+	id integer primary key autoincrement,
 	topic text not null,
 	name text not null,
 	cursor integer not null, -- all messages up to it were looked at

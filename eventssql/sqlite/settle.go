@@ -47,7 +47,7 @@ func (r *receiver) letGo(settlements []durable.Settlement, lost []int, now time.
 	for i, s := range settlements {
 		l := s.Lease.(lease)
 		if s.Outcome == durable.OutcomeRenew && !isLost[i] {
-			l.until = now.Add(r.Lease).UnixNano()
+			l.until = nanos(now.Add(r.Lease))
 			r.held[l.id] = l
 		} else if r.held[l.id].token == l.token {
 			delete(r.held, l.id)
@@ -63,13 +63,13 @@ func (r *receiver) settle(ctx context.Context, w *writer, s durable.Settlement, 
 	switch s.Outcome {
 	case durable.OutcomeAck:
 	case durable.OutcomeRenew:
-		set, arguments = "due = ?", []any{now.Add(r.Lease).UnixNano()}
+		set, arguments = "due = ?", []any{nanos(now.Add(r.Lease))}
 	case durable.OutcomeRetry:
-		set, arguments = "due = ?, token = token + 1, attempt = attempt + 1, suspect = 0, error = ?", []any{now.Add(s.After).UnixNano(), s.Reason}
+		set, arguments = "due = ?, token = token + 1, attempt = attempt + 1, suspect = 0, error = ?", []any{nanos(now.Add(s.After)), s.Reason}
 	case durable.OutcomeRelease:
 		set, arguments = "due = ?, token = token + 1", []any{now.UnixNano()}
 	case durable.OutcomeDeadLetter:
-		set, arguments = "due = null, token = token + 1, attempt = attempt + 1, key = null, error = ?", []any{s.Reason}
+		set, arguments = "due = null, token = token + 1, attempt = ?, key = null, error = ?", []any{s.Attempt, s.Reason}
 	default:
 		return false, fmt.Errorf("%w %v", errOutcome, s.Outcome)
 	}

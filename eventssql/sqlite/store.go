@@ -21,6 +21,7 @@ type Store struct {
 	watch  watch
 
 	stop       context.CancelFunc
+	abandon    context.CancelFunc // what is being written
 	background sync.WaitGroup
 	once       sync.Once
 	err        error
@@ -75,7 +76,9 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	s.stop = stop
 	s.writer = newWriter(s.settings, writing)
 	s.watch.init(s, reading)
-	s.background.Go(func() { s.writer.run(background) })
+	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	s.abandon = abandon
+	s.background.Go(func() { s.writer.run(background, storing) })
 	s.background.Go(func() { s.watch.run(background) })
 	s.background.Go(func() { s.sweepNowAndThen(background) })
 	return nil
@@ -90,13 +93,16 @@ func (*Store) Features() durable.Features {
 }
 
 // Close ends the goroutines of the store and gives its connections back. What was
-// asked for before is stored; what comes later is refused with
+// asked for before is stored, until ctx is done; what comes later is refused with
 // [durable.ErrClosed]. Subscriptions are to be closed before, the database after.
-func (s *Store) Close(context.Context) error {
+func (s *Store) Close(ctx context.Context) error {
 	s.once.Do(func() {
 		s.writer.close()
 		s.stop()
+		abandoned := context.AfterFunc(ctx, s.abandon)
 		s.background.Wait()
+		abandoned()
+		s.abandon()
 		s.watch.wakeAll()
 		s.err = s.writer.conn.Close()
 		if err := s.watch.conn.Close(); s.err == nil {

@@ -66,7 +66,14 @@ func (w *watch) wakeLocked(topic string) {
 // their topics at once. What else has changed, as a settlement by another process,
 // wakes everybody, but not more often than an idle look.
 func (w *watch) run(ctx context.Context) {
-	var version, last int64
+	version, err := w.version(ctx)
+	var last int64
+	if err == nil {
+		err = w.conn.QueryRowContext(ctx, w.store.sql("select coalesce(max(id), 0) from @message")).Scan(&last)
+	}
+	if err != nil && ctx.Err() == nil {
+		w.store.logger.Warn("sqlite: cannot look for changes", "error", err)
+	}
 	look, due := busyLook, time.Time{}
 	timer := time.NewTimer(look)
 	defer timer.Stop()
@@ -107,7 +114,7 @@ func (w *watch) version(ctx context.Context) (version int64, err error) {
 
 // wakeMessages wakes the topics of the messages behind the last one seen.
 func (w *watch) wakeMessages(ctx context.Context, last *int64) error {
-	rows, err := w.conn.QueryContext(ctx, w.store.sql("select topic, max(id) from @message where id > ? group by topic"), *last)
+	rows, err := w.conn.QueryContext(ctx, w.store.sql("select topic, max(id) from @message not indexed where id > ? group by topic"), *last)
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,12 @@ func (w *writer) next() []*operation {
 	return ops
 }
 
+func (w *writer) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
+
 // close refuses operations from now on.
 func (w *writer) close() {
 	w.mu.Lock()
@@ -100,9 +106,9 @@ func (w *writer) close() {
 	w.closed = true
 }
 
-// run is the goroutine. When ctx is done it stores what is pending, and ends.
-func (w *writer) run(ctx context.Context) {
-	storing := context.WithoutCancel(ctx)
+// run is the goroutine. When ctx is done it stores what is pending, for as long as
+// storing lasts, and ends.
+func (w *writer) run(ctx, storing context.Context) {
 	for over := false; !over; {
 		select {
 		case <-w.work:
@@ -115,11 +121,11 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// store stores operations in one transaction, or each in one of its own if that fails,
-// so that none fails because of another.
+// store stores operations in one transaction, or each in one of its own if one of
+// them fails, so that none fails because of another.
 func (w *writer) store(ctx context.Context, ops []*operation) {
 	err := w.transact(ctx, ops)
-	if err != nil && len(ops) > 1 {
+	if _, is := errors.AsType[*operationError](err); is && len(ops) > 1 {
 		for _, op := range ops {
 			w.store(ctx, []*operation{op})
 		}
@@ -137,6 +143,7 @@ func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
 	}
 	for _, op := range ops {
 		if err = op.do(w, ctx); err != nil {
+			err = &operationError{err}
 			break
 		}
 	}
@@ -151,6 +158,11 @@ func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
 	}
 	return err
 }
+
+// operationError is an error of one operation.
+type operationError struct{ error }
+
+func (e *operationError) Unwrap() error { return e.error }
 
 // explain says what to do about an error of SQLite that users meet.
 func explain(err error) error {
