@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	queueModelTime = flag.Duration("queue.model", 0, "how long TestQueuesAgreeWithModel runs")
+	queueModelTime = flag.Duration("queue.model", 0, "how long TestQueuesAgreeWithModel runs, by default a second")
 	queueModelSeed = flag.Uint64("queue.seed", 0, "seed of TestQueuesAgreeWithModel, 0 for new ones")
 )
 
@@ -38,7 +38,10 @@ var (
 func TestQueuesAgreeWithModel(t *testing.T) {
 	duration := *queueModelTime
 	if duration == 0 && *queueModelSeed == 0 {
-		t.Skip("it finds rounds that fail, and runs when -queue.model says for how long")
+		if raceEnabled {
+			t.Skip("under the race detector it runs when -queue.model says for how long")
+		}
+		duration = time.Second
 	}
 	if testing.Short() {
 		duration /= 10
