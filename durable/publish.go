@@ -106,10 +106,10 @@ var traceHeaders = []string{"traceparent", "tracestate", "baggage"}
 // an engine when that has it, with a transaction of the caller's (the Tx of an
 // engine on SQL) when that commits, and not at all when it does not.
 //
-// It returns an [*Error] that names the topic when the payload cannot be
-// written, when the engine refuses or cannot take it, and with [ErrUnsupported] for
-// a delay that the engine does not know. An error other than these, such as that of
-// a connection, may leave it unknown whether the event was stored.
+// It returns an [*Error] that names the topic: when the payload cannot be written,
+// when the engine refuses it ([ErrTooLarge], [ErrClosed], and [ErrUnsupported] for a
+// delay that it does not know), and when it could not be stored. After an error of a
+// connection, or the end of ctx, it may have been stored all the same.
 func Publish[T any](ctx context.Context, to Publisher, topic *events.Topic[T], payload T, options ...PublishOption) error {
 	return publish(ctx, to, topic.Name(), []any{payload}, options)
 }
