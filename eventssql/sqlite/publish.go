@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/typedbus/events/durable"
@@ -17,6 +19,11 @@ type Execer interface {
 
 const insertMessage = "insert into @message (topic, mid, key, headers, data, at, after, stored) values (?, ?, ?, ?, ?, ?, ?, ?)"
 
+// insertMessages inserts inOneInsert messages: of a large batch each costs less so.
+const inOneInsert = 20
+
+var insertMessages = insertMessage + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?)", inOneInsert-1)
+
 // Publish stores messages in a transaction of the store's, all or none. Where
 // the caller has one open that writes, it waits for that in vain: use [Store.Tx].
 func (s *Store) Publish(ctx context.Context, messages ...durable.Message) error {
@@ -25,7 +32,13 @@ func (s *Store) Publish(ctx context.Context, messages ...durable.Message) error 
 		return err
 	}
 	err = s.writer.write(ctx, func(w *writer, ctx context.Context) error {
-		for _, row := range rows {
+		rest := rows
+		for ; len(rest) >= inOneInsert; rest = rest[inOneInsert:] {
+			if _, err := w.exec(ctx, insertMessages, slices.Concat(rest[:inOneInsert]...)...); err != nil {
+				return err
+			}
+		}
+		for _, row := range rest {
 			if _, err := w.exec(ctx, insertMessage, row...); err != nil {
 				return err
 			}
