@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -215,4 +217,38 @@ func TestReceiveOfAClosedStore(t *testing.T) {
 		assert.ErrorIs(t, err, durable.ErrClosed)
 		assert.Zero(t, time.Since(begun))
 	})
+}
+
+// TestBacklogInBoundedMemory has many more events stored than are in hand at once.
+func TestBacklogInBoundedMemory(t *testing.T) {
+	store := openStore(t, filepath.Join(t.TempDir(), "events.db"))
+	require.NoError(t, durable.Declare(t.Context(), store, orderPaid.Name(), "g"))
+	const batches, each = 20, 1000
+	note := strings.Repeat("x", 1000)
+	messages := make([]durable.Message, each)
+	for batch := range batches {
+		for i := range messages {
+			messages[i] = durable.Message{ID: fmt.Sprint(batch*each + i), Topic: orderPaid.Name(), Data: []byte(`{"Note":"` + note + `"}`)}
+		}
+		require.NoError(t, store.Publish(t.Context(), messages...))
+	}
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var most uint64
+	handled, over := 0, make(chan struct{})
+	sub, err := durable.Subscribe(t.Context(), store, orderPaid, "g", func(context.Context, order) error {
+		if handled++; handled%each == 0 {
+			runtime.ReadMemStats(&now)
+			most = max(most, now.HeapAlloc)
+		}
+		if handled == batches*each {
+			close(over)
+		}
+		return nil
+	}, durable.WithPrefetch(100))
+	require.NoError(t, err)
+	<-over
+	require.NoError(t, sub.Close(t.Context()))
+	assert.Less(t, most, before.HeapAlloc+10<<20, "of 20 MB that are stored")
 }
