@@ -35,6 +35,6 @@ func TestDocs(t *testing.T) {
 	}
 
 	readme := strings.Split(strings.TrimSuffix(read("README.md"), "\n"), "\n")
-	require.Less(t, len(readme), 160, "lines of README.md")
+	require.Less(t, len(readme), 150, "lines of README.md")
 	require.Contains(t, readme[:25], "```go", "the first lines of README.md")
 }

@@ -87,11 +87,11 @@
 //
 // # For maintainers
 //
-// A [Subscription] is four kinds of goroutines around one hand: what is claimed and
+// A [Subscription] is five kinds of goroutines around one hand: what is claimed and
 // not settled, under one lock. The fetcher puts deliveries in, workers take them to
 // run and put their settlement in place of them, the settler stores those in
-// batches and takes them out, the keeper has leases renewed through the same
-// settler. So a delivery is in one state at a time, and who moves it on signals who
+// batches and takes them out, the teller logs and reports that, the keeper has
+// leases renewed through the same settler. So a delivery is in one state at a time, and who moves it on signals who
 // waits for that. What may change: how many are fetched at once, and how an engine
 // that fails is waited for. What must stay: no user's code and no call of the engine
 // under the lock, and a delivery that was fetched is settled, given back, or left

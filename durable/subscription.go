@@ -64,13 +64,12 @@ func (s *Subscription) start(handle func(context.Context, *Delivery) error) {
 	persist(&s.teller, s.tell)
 	persist(&s.keeper, s.keep)
 	for range s.hand.workers {
-		s.workers.Add(1)
-		go s.work()
+		persist(&s.workers, s.work)
 	}
 }
 
-// persist runs loop in a goroutine of the group, and once more if a logger or an
-// observer of the user's has ended that.
+// persist runs loop in a goroutine of the group, and once more if code of the user's
+// has ended that.
 func persist(group *sync.WaitGroup, loop func()) {
 	group.Go(func() {
 		over := false

@@ -13,22 +13,9 @@ import (
 // errGoexit is the error of a handler that has ended its goroutine.
 var errGoexit = errors.New("handler called runtime.Goexit")
 
-// work is a worker. If a handler ends its goroutine, another takes its place.
+// work is a worker.
 func (s *Subscription) work() {
-	again := true
-	defer func() {
-		if again {
-			go s.work()
-		} else {
-			s.workers.Done()
-		}
-	}()
-	for {
-		one, ok := s.hand.next()
-		if !ok {
-			again = false
-			return
-		}
+	for one, ok := s.hand.next(); ok; one, ok = s.hand.next() {
 		s.run(one)
 	}
 }

@@ -16,23 +16,24 @@ type deadLetters struct{ store *Store }
 // DeadLetters returns the dead letters of all groups.
 func (s *Store) DeadLetters() durable.DeadLetters { return deadLetters{s} }
 
-// group returns the number of a group.
-func (s *Store) group(ctx context.Context, w *writer, topic, name string) (group int64, err error) {
-	found := false
-	err = w.query(ctx, func(rows *sql.Rows) error {
-		found = true
-		return rows.Scan(&group)
-	}, groupNumber, topic, name)
-	if err == nil && !found {
-		err = unknownGroup(topic, name)
-	}
-	return group, err
+// group returns the number of a group, in the writer's transaction.
+func (s *Store) group(ctx context.Context, w *writer, topic, name string) (number int64, err error) {
+	return groupNumber(topic, name, func(row func(*sql.Rows) error, query string, arguments ...any) error {
+		return w.query(ctx, row, query, arguments...)
+	})
 }
 
-const groupNumber = "select id from @group where topic = ? and name = ?"
-
-func unknownGroup(topic, group string) error {
-	return fmt.Errorf("%w: %q of topic %q", durable.ErrUnknownGroup, group, topic)
+// groupNumber asks for the number of a group.
+func groupNumber(topic, name string, ask func(row func(*sql.Rows) error, query string, arguments ...any) error) (number int64, err error) {
+	found := false
+	err = ask(func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(&number)
+	}, "select id from @group where topic = ? and name = ?", topic, name)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: %q of topic %q", durable.ErrUnknownGroup, name, topic)
+	}
+	return number, err
 }
 
 func (d deadLetters) List(ctx context.Context, topic, group, after string, most int) (list []durable.DeadLetter, err error) {
@@ -42,7 +43,9 @@ func (d deadLetters) List(ctx context.Context, topic, group, after string, most 
 			return nil, fmt.Errorf("sqlite: no reference of a dead letter: %q", after)
 		}
 	}
-	number, err := d.number(ctx, topic, group)
+	number, err := groupNumber(topic, group, func(row func(*sql.Rows) error, query string, arguments ...any) error {
+		return d.store.read(ctx, row, query, arguments...)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -57,19 +60,6 @@ func (d deadLetters) List(ctx context.Context, topic, group, after string, most 
 		return nil
 	}, "select "+messageColumns+", d.attempt, d.error from @delivery d join @message m on m.id = d.id where d.grp = ? and d.id > ? and d.due is null order by d.id limit ?", number, behind, max(most, 0))
 	return list, err
-}
-
-// number returns the number of a group, by a connection that reads.
-func (d deadLetters) number(ctx context.Context, topic, group string) (number int64, err error) {
-	found := false
-	err = d.store.read(ctx, func(rows *sql.Rows) error {
-		found = true
-		return rows.Scan(&number)
-	}, groupNumber, topic, group)
-	if err == nil && !found {
-		err = unknownGroup(topic, group)
-	}
-	return number, err
 }
 
 func (d deadLetters) Redrive(ctx context.Context, topic, group string, refs ...string) (int, error) {

@@ -53,13 +53,7 @@ func (s *Store) read(ctx context.Context, row func(*sql.Rows) error, query strin
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of Err
-	for rows.Next() {
-		if err := row(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return each(rows, row)
 }
 
 // RemoveGroup forgets a group with all that it has not handled, its dead letters and the

@@ -118,17 +118,15 @@ func (w *watch) wakeMessages(ctx context.Context, last *int64) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // its error is that of Err
 	topics := make(map[string]bool)
-	for rows.Next() {
+	err = each(rows, func(rows *sql.Rows) error {
 		var topic string
 		var id int64
-		if err := rows.Scan(&topic, &id); err != nil {
-			return err
-		}
+		err := rows.Scan(&topic, &id)
 		topics[topic] = true
 		*last = max(*last, id)
-	}
+		return err
+	})
 	w.wake(topics)
-	return rows.Err()
+	return err
 }

@@ -209,6 +209,11 @@ func (w *writer) query(ctx context.Context, row func(*sql.Rows) error, query str
 	if err != nil {
 		return err
 	}
+	return each(rows, row)
+}
+
+// each calls row for each row of a result, and closes that.
+func each(rows *sql.Rows, row func(*sql.Rows) error) error {
 	defer func() { _ = rows.Close() }() // its error is that of Err
 	for rows.Next() {
 		if err := row(rows); err != nil {
