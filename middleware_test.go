@@ -867,3 +867,24 @@ func TestDeadLetter(t *testing.T) {
 		require.True(t, ok)
 	})
 }
+
+// TestWrap runs a handler as a subscription does: within the topic's middleware and
+// that of the call, with a panic as an error.
+func TestWrap(t *testing.T) {
+	var calls []string
+	named := func(name string) events.Middleware {
+		return func(next events.Handler) events.Handler {
+			return func(ctx context.Context, event events.Event) error {
+				calls = append(calls, fmt.Sprint(name, " ", event.Name, " ", event.Data))
+				return next(ctx, event)
+			}
+		}
+	}
+	topic := events.NewTopic[int]("number", events.WithMiddleware(named("topic")))
+	handler := topic.Wrap(func(_ context.Context, n int) error { panic(n) }, named("call"))
+	var panicked *events.PanicError
+	require.ErrorAs(t, handler(t.Context(), 7), &panicked)
+	require.Equal(t, 7, panicked.Value)
+	require.Equal(t, []string{"topic number 7", "call number 7"}, calls)
+	require.Panics(t, func() { topic.Wrap(nil) })
+}

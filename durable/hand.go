@@ -24,7 +24,6 @@ type hand struct {
 	held    map[*Delivery]*held
 	ready   []*held            // waiting for a worker, oldest first
 	lines   map[string][]*held // by key, the first one ready or running; with OrderByKey
-	waiting int                // of held: in ready and lines, not yet run
 	running int                // of held: with a handler at work
 	outbox  []Settlement       // to be stored
 	untold  []Observation      // stored, to be logged and reported
@@ -103,7 +102,6 @@ func (h *hand) accept(deliveries []*Delivery) {
 	for _, d := range deliveries {
 		one := &held{Delivery: d, until: d.Claimed.Add(h.consumer.Lease)}
 		h.held[d] = one
-		h.waiting++
 		switch line := h.lines[d.Key]; {
 		case h.closing, len(line) >= h.longestLine():
 			h.release(one)
@@ -143,7 +141,6 @@ func (h *hand) next() (*held, bool) {
 			h.lose(one)
 		default:
 			one.state, one.began = isRunning, time.Now()
-			h.waiting--
 			h.running++
 			h.roomier.Signal()
 			return one, true
@@ -205,7 +202,6 @@ func (h *hand) advance(one *held, goOn bool) {
 
 // release gives back a delivery that has not run.
 func (h *hand) release(one *held) {
-	h.waiting--
 	if one.lost && !h.fencing {
 		h.forget(one)
 		return

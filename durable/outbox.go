@@ -84,18 +84,6 @@ func (h *hand) stored(settlements []Settlement, lost []int, called time.Time) (r
 	return results
 }
 
-// abandon gives up settlements that will never be stored. What they are of stays
-// counted as in hand.
-func (h *hand) abandon(settlements []Settlement) {
-	h.Lock()
-	defer h.Unlock()
-	for _, s := range settlements {
-		if one := h.held[s.Delivery]; one != nil {
-			one.renewing = false
-		}
-	}
-}
-
 // nextUntold waits for something to log and report, and reports false if there will be
 // nothing any more.
 func (h *hand) nextUntold() (o Observation, ok bool) {

@@ -137,8 +137,7 @@ func (s *Subscription) settle() {
 				break
 			}
 			if errors.Is(err, ErrClosed) {
-				s.hand.abandon(settlements) // they come back when their lease runs out
-				break
+				break // they come back when their lease runs out
 			}
 			inDoubt = true
 			s.warn("durable: cannot store what has become of events", err, &failing)
