@@ -86,11 +86,11 @@ func ExampleDeadLettersOf() {
 	}
 	broken = false
 	n, _ := letters.Redrive(ctx, ReceiptDue.Name(), "mail", list[0].Ref)
-	fmt.Println("redriven:", n)
 	<-handled
+	fmt.Println("redriven:", n)
 	_ = sub.Close(ctx)
 	// Output:
 	// {"Order":"A-1"} after 1 attempt: no address
-	// redriven: 1
 	// receipt for A-1
+	// redriven: 1
 }
