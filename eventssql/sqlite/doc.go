@@ -14,7 +14,6 @@
 // row for a delivery only while that is at work, waits or is dead. So a publish
 // costs the same however many groups there are.
 //
-//
 // # How it is written
 //
 // SQLite has one writer at a time. All that the engine writes goes through one

@@ -20,7 +20,7 @@ func (s *Store) Publish(ctx context.Context, messages ...durable.Message) error 
 	if err != nil {
 		return err
 	}
-	err = s.writer.write(ctx, func(ctx context.Context, tx engine.Tx) error {
+	err = s.writer.Do(ctx, func(ctx context.Context, tx engine.Tx) error {
 		for statement, arguments := range engine.Inserts(rows) {
 			if err := tx.Exec(ctx, nil, statement, arguments...); err != nil {
 				return err

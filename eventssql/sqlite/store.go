@@ -82,7 +82,7 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	s.watch = watch{store: s, conn: reading}
 	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	s.abandon = abandon
-	s.background.Go(func() { s.writer.run(background, storing) })
+	s.background.Go(func() { s.writer.Run(background, func(ops []*operation) { s.writer.store(storing, ops) }) })
 	s.background.Go(func() { s.watch.run(background) })
 	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
 	return nil
@@ -100,7 +100,11 @@ func (s *Store) Open(ctx context.Context, c durable.Consumer) (durable.Receiver,
 type database struct{ *Store }
 
 func (d database) Write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
-	return d.writer.write(ctx, do)
+	return d.writer.Do(ctx, do)
+}
+
+func (d database) Claim(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	return d.writer.Do(ctx, do)
 }
 
 func (d database) Read(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
@@ -114,14 +118,14 @@ func (d database) Read(ctx context.Context, row func(engine.Row) error, query st
 	return each(rows, row)
 }
 
-func (d database) Closed() bool { return d.writer.isClosed() }
+func (d database) Closed() bool { return d.writer.Closed() }
 
 // Close ends the goroutines of the store and gives its connections back. What was
 // asked for before is stored, until ctx is done; what comes later is refused with
 // [durable.ErrClosed]. Subscriptions are to be closed before, the database after.
 func (s *Store) Close(ctx context.Context) error {
 	s.once.Do(func() {
-		s.writer.close()
+		s.writer.Close()
 		s.stop()
 		abandoned := context.AfterFunc(ctx, s.abandon)
 		s.background.Wait()

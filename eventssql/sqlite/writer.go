@@ -7,121 +7,23 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/typedbus/events/durable"
 	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
-// mostAtOnce is how many operations go into one transaction.
-const mostAtOnce = 512
-
-// writer is the one goroutine that writes. It takes the operations that have come
-// up while the last transaction was stored, and stores them in one.
+// writer is the one goroutine that writes.
 type writer struct {
 	engine.Dialect
-	conn *sql.Conn
-	stmt map[string]*sql.Stmt // of the goroutine alone
-
-	mu      sync.Mutex
-	pending []*operation  // guarded by mu
-	closed  bool          // guarded by mu
-	work    chan struct{} // has a token while there may be pending operations
+	*engine.Line[func(context.Context, engine.Tx) error] // in a transaction; maybe more than once
+	conn                                                 *sql.Conn
+	stmt                                                 map[string]*sql.Stmt // of the goroutine alone
 }
 
-// operation is what is to be written.
-type operation struct {
-	do   func(context.Context, engine.Tx) error // in the writer's goroutine, in a transaction; maybe more than once
-	err  error
-	done chan struct{}
-}
+type operation = engine.Operation[func(context.Context, engine.Tx) error]
 
 func newWriter(d engine.Dialect, conn *sql.Conn) *writer {
-	return &writer{Dialect: d, conn: conn, stmt: make(map[string]*sql.Stmt), work: make(chan struct{}, 1)}
-}
-
-// write has an operation done and returns when it is stored. If ctx is done
-// before it has begun, it is not done at all.
-func (w *writer) write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
-	op := &operation{do: do, done: make(chan struct{})}
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return durable.ErrClosed
-	}
-	w.pending = append(w.pending, op)
-	w.mu.Unlock()
-	w.signal()
-	select {
-	case <-op.done:
-		return op.err
-	case <-ctx.Done():
-		if w.withdraw(op) {
-			return context.Cause(ctx)
-		}
-		<-op.done
-		return op.err
-	}
-}
-
-func (w *writer) signal() {
-	select {
-	case w.work <- struct{}{}:
-	default:
-	}
-}
-
-func (w *writer) withdraw(op *operation) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, each := range w.pending {
-		if each == op {
-			w.pending = append(w.pending[:i], w.pending[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
-
-func (w *writer) next() []*operation {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := min(len(w.pending), mostAtOnce)
-	ops := w.pending[:n:n]
-	w.pending = w.pending[n:]
-	if len(w.pending) > 0 {
-		w.signal()
-	}
-	return ops
-}
-
-func (w *writer) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
-}
-
-// close refuses operations from now on.
-func (w *writer) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
-}
-
-// run is the goroutine. When ctx is done it stores what is pending, for as long as
-// storing lasts, and ends.
-func (w *writer) run(ctx, storing context.Context) {
-	for over := false; !over; {
-		select {
-		case <-w.work:
-		case <-ctx.Done():
-			over = true
-		}
-		for ops := w.next(); len(ops) > 0; ops = w.next() {
-			w.store(storing, ops)
-		}
-	}
+	return &writer{Dialect: d, Line: engine.NewLine[func(context.Context, engine.Tx) error](false), conn: conn, stmt: make(map[string]*sql.Stmt)}
 }
 
 // store stores operations in one transaction, or each in one of its own if one of
@@ -134,10 +36,7 @@ func (w *writer) store(ctx context.Context, ops []*operation) {
 		}
 		return
 	}
-	for _, op := range ops {
-		op.err = explain(err)
-		close(op.done)
-	}
+	engine.Finish(ops, explain(err))
 }
 
 func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
@@ -145,7 +44,7 @@ func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
 		return err
 	}
 	for _, op := range ops {
-		if err = op.do(ctx, w); err != nil {
+		if err = op.What(ctx, w); err != nil {
 			err = &operationError{err}
 			break
 		}

@@ -8,7 +8,7 @@
 // changes hands, and is odd while somebody has it: a settlement with another token
 // is lost, and an odd one whose due is over had a process that ended.
 //
-// Who claims has the group to himself ([Tx.Enter]), so that the code can look at
+// Who claims has the group alone ([Tx.Enter]), so that the code can look at
 // several rows and then decide. With an order of keys so has who settles.
 package engine
 
@@ -37,6 +37,9 @@ type Database interface {
 	// Write runs an operation in a transaction, maybe more than once, and returns
 	// when it is stored. It returns [durable.ErrClosed] when the engine is closed.
 	Write(ctx context.Context, do func(ctx context.Context, tx Tx) error) error
+
+	// Claim is Write for what may wait for others, who hold a group.
+	Claim(ctx context.Context, do func(ctx context.Context, tx Tx) error) error
 
 	// Read calls row for each row of a result, without holding a writer up.
 	Read(ctx context.Context, row func(Row) error, query string, arguments ...any) error

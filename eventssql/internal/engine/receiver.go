@@ -85,7 +85,7 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 		changed := r.engine.Changed(r.Topic)
 		c := &claim{receiver: r, pause: time.Hour}
 		if !r.isToWait() {
-			if err := r.engine.Write(ctx, func(ctx context.Context, tx Tx) error {
+			if err := r.engine.Claim(ctx, func(ctx context.Context, tx Tx) error {
 				*c = claim{receiver: r, tx: tx, max: max, called: time.Now(), pause: time.Hour}
 				return c.run(ctx)
 			}); err != nil {

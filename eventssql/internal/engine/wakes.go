@@ -1,6 +1,10 @@
 package engine
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // Wakes wakes receivers when there may be something to claim. The zero Wakes is ready.
 type Wakes struct {
@@ -33,6 +37,13 @@ func (w *Wakes) Wake(topics ...string) {
 			delete(w.topics, topic)
 		}
 	}
+}
+
+// Waiting returns the topics that somebody waits for.
+func (w *Wakes) Waiting() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.topics))
 }
 
 // WakeAll wakes all.
