@@ -137,12 +137,12 @@ func (c *claim) due(ctx context.Context) (due []*delivery, err error) {
 			exists (select 1 from @delivery e {by live} where e.grp = d.grp and e.key = d.key and e.id > d.id and `+isTaken+`),
 			exists (select 1 from @delivery e {by key} where e.grp = d.grp and e.key = d.key and e.id > d.id and e.due = ?)
 		from @delivery d where d.grp = ? and d.id in ({numbers})`,
-		now, int64(never), c.max+1, now, int64(never), c.group, list(ids))
+		now, int64(never), c.max+1, now, int64(never), c.group, List(ids))
 	return due, err
 }
 
-// list is an argument for {numbers} and {texts}.
-func list[T any](values []T) string {
+// List is an argument for {numbers} and {texts}.
+func List[T any](values []T) string {
 	text, _ := json.Marshal(values) // of numbers and strings: it cannot fail
 	return string(text)
 }

@@ -102,7 +102,7 @@ func (c *claim) takenKeys(ctx context.Context, messages []candidate) (taken map[
 		taken[key] = n > len(c.keys[key])
 		return err
 	}, `select k.value, (select count(*) from (select 1 from @delivery e {by key} where e.grp = ? and e.key = k.value and `+isInLine+` limit ?) as others)
-		from ({texts}) as k`, c.group, c.now.UnixNano(), int64(never), most+1, list(keys))
+		from ({texts}) as k`, c.group, c.now.UnixNano(), int64(never), most+1, List(keys))
 	return taken, err
 }
 
@@ -139,5 +139,5 @@ func (c *claim) fetch(ctx context.Context, leases []lease) error {
 		c.add(&s, leases[0], 0)
 		leases = leases[1:]
 		return err
-	}, "select "+messageColumns+" from @message m where m.id in ({numbers}) order by m.id", list(ids))
+	}, "select "+messageColumns+" from @message m where m.id in ({numbers}) order by m.id", List(ids))
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"hash/fnv"
 	"strconv"
 	"strings"
 )
@@ -55,4 +56,11 @@ func (d Dialect) SQL(statement string) string {
 		}
 	}
 	return b.String()
+}
+
+// Hash returns a number for a name, for where a database wants one.
+func Hash(name string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // it never fails
+	return int64(h.Sum64())
 }

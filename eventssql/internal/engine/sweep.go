@@ -22,7 +22,7 @@ func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 		var changed int64
 		// What could be swept a moment ago still can.
 		if err := e.Write(ctx, func(ctx context.Context, tx Tx) error {
-			return tx.Exec(ctx, &changed, "delete from @message where id in ({numbers})", list(ids))
+			return tx.Exec(ctx, &changed, "delete from @message where id in ({numbers})", List(ids))
 		}); err != nil {
 			return swept, err
 		}
