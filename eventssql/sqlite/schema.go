@@ -89,24 +89,30 @@ func Migrate(ctx context.Context, db *sql.DB, options ...Option) error {
 
 func (s *settings) dialect() engine.Dialect { return engine.SQLite(s.prefix) }
 
-// checkDatabase refuses a database in which events would not be safe, or not seen.
-func checkDatabase(ctx context.Context, db *sql.DB) error {
+// checkDatabase refuses a database in which events would not be safe, or not seen, and
+// returns its file.
+func checkDatabase(ctx context.Context, db *sql.DB) (file string, err error) {
 	var mode string
 	if err := db.QueryRowContext(ctx, "pragma journal_mode").Scan(&mode); err != nil {
-		return err
+		return "", err
 	}
-	var file string
 	if err := db.QueryRowContext(ctx, "select file from pragma_database_list where name = 'main'").Scan(&file); err != nil {
-		return err
+		return "", err
+	}
+	var synchronous int
+	if err := db.QueryRowContext(ctx, "pragma synchronous").Scan(&synchronous); err != nil {
+		return "", err
 	}
 	most := db.Stats().MaxOpenConnections
 	switch {
 	case file == "":
-		return errors.New("the database is in memory, want a file: events in memory do not outlive the process")
+		return "", errors.New("the database is in memory, want a file: events in memory do not outlive the process")
 	case !strings.EqualFold(mode, "wal"):
-		return fmt.Errorf("%s is in journal mode %s, want wal: open it with sqlite.DSN, or execute \"pragma journal_mode = wal\"", file, mode)
+		return "", fmt.Errorf("%s is in journal mode %s, want wal: open it with sqlite.DSN, or execute \"pragma journal_mode = wal\"", file, mode)
+	case synchronous < 2:
+		return "", fmt.Errorf("%s is written with synchronous = %d, want 2 (full): a commit could be lost with the power; open it with sqlite.DSN, or with _pragma=synchronous(full)", file, synchronous)
 	case most > 0 && most < 3:
-		return fmt.Errorf("the pool has at most %d connections, want 3 or more: the engine keeps two of them", most)
+		return "", fmt.Errorf("the pool has at most %d connections, want 3 or more: the engine keeps two of them", most)
 	}
-	return nil
+	return file, nil
 }

@@ -48,7 +48,7 @@ func Open(ctx context.Context, path string, options ...Option) (*Store, error) {
 
 // OpenDB opens a store in a database of the caller's, so that [Store.Tx] publishes
 // with the caller's transactions. It makes the tables. The database has to be a file in
-// WAL mode, as [DSN] asks for, and its pool must allow three connections or more.
+// WAL mode with full syncs, as [DSN] asks for, and its pool must allow three connections or more.
 // Close leaves the database open.
 func OpenDB(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
 	chosen := readOptions(options)
@@ -61,7 +61,8 @@ func OpenDB(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) 
 }
 
 func (s *Store) open(ctx context.Context, options []Option) error {
-	if err := checkDatabase(ctx, s.db); err != nil {
+	file, err := checkDatabase(ctx, s.db)
+	if err != nil {
 		return err
 	}
 	if err := Migrate(ctx, s.db, options...); err != nil {
@@ -78,12 +79,13 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.writer = newWriter(s.dialect, writing)
+	s.writer = newWriter(s.dialect, s.db, writing)
 	s.watch = watch{store: s, conn: reading}
 	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	s.abandon = abandon
 	s.background.Go(func() { s.writer.Run(background, func(ops []*operation) { s.writer.store(storing, ops) }) })
 	s.background.Go(func() { s.watch.run(background) })
+	s.background.Go(func() { (&wal{store: s, path: file + "-wal", limit: walLimit}).run(background) })
 	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
 	return nil
 }

@@ -248,6 +248,12 @@ func TestOpenRefuses(t *testing.T) {
 	_, err = sqlite.OpenDB(t.Context(), plain)
 	require.ErrorContains(t, err, "plain.db is in journal mode delete, want wal")
 
+	hasty, err := sql.Open("sqlite", strings.Replace(sqlite.DSN(path("hasty.db")), "synchronous%28full%29", "synchronous(normal)", 1))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, hasty.Close()) })
+	_, err = sqlite.OpenDB(t.Context(), hasty)
+	require.ErrorContains(t, err, "synchronous = 1, want 2 (full)")
+
 	narrow := openDB(t, path("narrow.db"))
 	narrow.SetMaxOpenConns(1)
 	_, err = sqlite.OpenDB(t.Context(), narrow)

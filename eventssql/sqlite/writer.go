@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math"
@@ -16,14 +17,16 @@ import (
 type writer struct {
 	engine.Dialect
 	*engine.Line[func(context.Context, engine.Tx) error] // in a transaction; maybe more than once
-	conn                                                 *sql.Conn
-	stmt                                                 map[string]*sql.Stmt // of the goroutine alone
+
+	db   *sql.DB
+	conn *sql.Conn            // of the goroutine alone
+	stmt map[string]*sql.Stmt // of the goroutine alone
 }
 
 type operation = engine.Operation[func(context.Context, engine.Tx) error]
 
-func newWriter(d engine.Dialect, conn *sql.Conn) *writer {
-	return &writer{Dialect: d, Line: engine.NewLine[func(context.Context, engine.Tx) error](false), conn: conn, stmt: make(map[string]*sql.Stmt)}
+func newWriter(d engine.Dialect, db *sql.DB, conn *sql.Conn) *writer {
+	return &writer{Dialect: d, Line: engine.NewLine[func(context.Context, engine.Tx) error](false), db: db, conn: conn, stmt: make(map[string]*sql.Stmt)}
 }
 
 // store stores operations in one transaction, or each in one of its own if one of
@@ -41,7 +44,10 @@ func (w *writer) store(ctx context.Context, ops []*operation) {
 
 func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
 	if _, err := w.conn.ExecContext(ctx, "begin immediate"); err != nil {
-		return err
+		if isBusy(err) {
+			return err
+		}
+		return errors.Join(err, w.reconnect(ctx))
 	}
 	for _, op := range ops {
 		if err = op.What(ctx, w); err != nil {
@@ -55,10 +61,23 @@ func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
 	if err != nil {
 		_, undone := w.conn.ExecContext(ctx, "rollback")
 		if undone != nil && !strings.Contains(undone.Error(), "no transaction") {
-			err = errors.Join(err, undone)
+			err = errors.Join(err, undone, w.reconnect(ctx))
 		}
 	}
 	return err
+}
+
+// reconnect replaces a connection that is broken, or that may be within a transaction that
+// cannot be ended.
+func (w *writer) reconnect(ctx context.Context) error {
+	conn, err := w.db.Conn(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // so that nobody gets it
+	_ = w.conn.Close()
+	w.conn, w.stmt = conn, make(map[string]*sql.Stmt)
+	return nil
 }
 
 // operationError is an error of one operation.
@@ -68,11 +87,13 @@ func (e *operationError) Unwrap() error { return e.error }
 
 // explain says what to do about an error of SQLite that users meet.
 func explain(err error) error {
-	if err == nil || !strings.Contains(err.Error(), "SQLITE_BUSY") {
+	if err == nil || !isBusy(err) {
 		return err
 	}
 	return fmt.Errorf("%w: another connection has a transaction open that writes; within one of your own, publish through Store.Tx", err)
 }
+
+func isBusy(err error) bool { return strings.Contains(err.Error(), "SQLITE_BUSY") }
 
 // prepared returns a statement, which is prepared once, with the prefix of the
 // tables in place of @.
