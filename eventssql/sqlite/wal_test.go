@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/typedbus/events/durable"
-	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
 func publishMuch(t *testing.T, s *Store) {
@@ -48,15 +46,14 @@ func TestLongLog(t *testing.T) {
 	assert.Equal(t, 1, bytes.Count(warnings.Bytes(), []byte("\n")), "%s", &warnings)
 }
 
-// TestWriterWithABrokenConnection gets another one.
-func TestWriterWithABrokenConnection(t *testing.T) {
+// TestWriterThatIsStuckInATransaction gets another connection.
+func TestWriterThatIsStuckInATransaction(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "events.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
 	publishMuch(t, s)
-	breaks := func(context.Context, engine.Tx) error {
-		return s.writer.conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	require.Error(t, s.writer.Do(t.Context(), breaks))
+	_, err = s.writer.conn.ExecContext(t.Context(), "begin immediate") // while the writer has nothing to do
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Publish(t.Context(), durable.Message{ID: "1", Topic: "t"}), "within a transaction")
 	publishMuch(t, s)
 }

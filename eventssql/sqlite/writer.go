@@ -74,6 +74,9 @@ func (w *writer) reconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, stmt := range w.stmt {
+		_ = stmt.Close() // or the connection stays open
+	}
 	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // so that nobody gets it
 	_ = w.conn.Close()
 	w.conn, w.stmt = conn, make(map[string]*sql.Stmt)
