@@ -32,8 +32,11 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/typedbus/events"
 	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/eventssql/postgres"
 	"github.com/typedbus/events/eventssql/sqlite"
 )
 

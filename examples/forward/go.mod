@@ -3,13 +3,13 @@ module github.com/typedbus/events/examples/forward
 go 1.26.0
 
 require (
-	github.com/stretchr/testify v1.7.2
+	github.com/stretchr/testify v1.11.1
 	github.com/typedbus/events v0.0.0
 	github.com/typedbus/events/eventssql v0.0.0
 )
 
 require (
-	github.com/davecgh/go-spew v1.1.0 // indirect
+	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
