@@ -78,7 +78,38 @@ func newServer() (*server, error) {
 	return s, nil
 }
 
-func (s *server) start() error {
+// behindPooler returns the server as it is seen through pgbouncer in transaction mode.
+func (s *server) behindPooler(t *testing.T) *server {
+	t.Helper()
+	path, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		t.Skip("pgbouncer is not installed: what it changes is not tested")
+	}
+	port, err := freePort()
+	require.NoError(t, err)
+	settings := fmt.Sprintf("[databases]\n* = user=postgres host=127.0.0.1 port=%d\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\nunix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=20\nmax_client_conn=500\nignore_startup_parameters=extra_float_digits\n", s.port, port)
+	file := filepath.Join(s.folder, "pgbouncer.ini")
+	require.NoError(t, os.WriteFile(file, []byte(settings), 0o644))
+	pooler := &server{folder: s.folder, binaries: filepath.Dir(path), port: port, credential: s.credential}
+	log, err := os.Create(filepath.Join(s.folder, "pgbouncer.log"))
+	require.NoError(t, err)
+	pooler.process = pooler.command("pgbouncer", file)
+	pooler.process.Stderr = log
+	require.NoError(t, errors.Join(pooler.process.Start(), log.Close()))
+	t.Cleanup(func() { pooler.end(syscall.SIGQUIT) })
+	require.NoError(t, pooler.wait())
+	return pooler
+}
+
+func freePort() (int, error) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return free.Addr().(*net.TCPAddr).Port, free.Close()
+}
+
+func (s *server) start() (err error) {
 	if os.Getuid() == 0 { // it does not run as root
 		if err := s.runAs("postgres"); err != nil {
 			return err
@@ -87,12 +118,7 @@ func (s *server) start() error {
 	if err := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync").Run(); err != nil {
 		return fmt.Errorf("initdb: %w", err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	s.port = free.Addr().(*net.TCPAddr).Port
-	if err := free.Close(); err != nil {
+	if s.port, err = freePort(); err != nil {
 		return err
 	}
 	return s.launch()
@@ -124,7 +150,7 @@ func (s *server) command(name string, arguments ...string) *exec.Cmd {
 	return c
 }
 
-// launch starts the server and waits until it takes connections.
+// launch starts the server.
 func (s *server) launch() error {
 	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
 	if err != nil {
@@ -133,14 +159,18 @@ func (s *server) launch() error {
 	s.process = s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", "max_prepared_transactions=10", "-c", "max_connections=300")
 	s.process.Stderr = log
-	err = s.process.Start()
-	if err = errors.Join(err, log.Close()); err != nil {
+	if err = errors.Join(s.process.Start(), log.Close()); err != nil {
 		return err
 	}
+	return s.wait()
+}
+
+// wait waits until the server takes connections.
+func (s *server) wait() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, s.url(""))
+		conn, err := pgx.Connect(ctx, s.url("default_query_exec_mode=exec"))
 		if err == nil {
 			return conn.Close(ctx)
 		}

@@ -27,7 +27,8 @@ type Store struct {
 	watch   watch
 
 	stop       context.CancelFunc
-	abandon    context.CancelFunc // what is being stored
+	storing    context.Context // of what is being stored
+	abandon    context.CancelFunc
 	background sync.WaitGroup
 	once       sync.Once
 	err        error
@@ -48,6 +49,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, e
 	s.engine = &engine.Engine{Database: database{s}, Name: "postgres", MaxSize: chosen.maxSize, Retention: chosen.retention, Logger: chosen.logger}
 	if err := s.open(ctx, pool, options); err != nil {
 		if s.pool != nil {
+			s.abandon()
 			s.pool.Close()
 		}
 		return nil, fmt.Errorf("postgres: open: %w", err)
@@ -61,11 +63,13 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 	}
 	config := pool.Config()
 	config.MaxConns, config.MinConns, config.MinIdleConns = int32(s.connections), 0, 0
+	config.BeforeAcquire, config.PrepareConn, config.AfterRelease = nil, nil, nil // they are for the user's work
 	own, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return err
 	}
 	s.pool = own
+	s.storing, s.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.check(ctx, pool); err != nil {
 		return err
 	}
@@ -80,14 +84,13 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 	}
 	s.claims = make(chan struct{}, s.connections/2)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop, s.abandon = stop, abandon
+	s.stop = stop
 	s.watch.init(s)
-	s.background.Go(func() { s.line.Run(background, func(ops []*publication) { s.publish(storing, ops) }) })
+	s.background.Go(func() { s.line.Run(background, func(ops []*publication) { s.publish(s.storing, ops) }) })
 	s.background.Go(func() { s.watch.run(background) })
 	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
 	if s.listen {
-		s.background.Go(func() { s.watch.listen(background, config.ConnConfig.Copy()) })
+		s.background.Go(func() { s.watch.listen(background, config) })
 	}
 	return nil
 }
@@ -103,15 +106,17 @@ func (s *Store) Open(ctx context.Context, c durable.Consumer) (durable.Receiver,
 }
 
 // Close ends the goroutines of the store and closes its connections. What was asked for
-// before is stored, until ctx is done; what comes later is refused with
-// [durable.ErrClosed]. Subscriptions are to be closed before, the pool after.
+// before is stored, until ctx is done: then Close returns its cause. What comes later is
+// refused with [durable.ErrClosed]. Subscriptions are to be closed before, the pool after.
 func (s *Store) Close(ctx context.Context) error {
 	s.once.Do(func() {
 		s.line.Close()
 		s.stop()
-		abandoned := context.AfterFunc(ctx, s.abandon)
+		giveUp := context.AfterFunc(ctx, s.abandon)
 		s.background.Wait()
-		abandoned()
+		if !giveUp() {
+			s.err = context.Cause(ctx)
+		}
 		s.abandon()
 		s.engine.WakeAll()
 		s.pool.Close()
@@ -170,10 +175,16 @@ func (d database) closedOr(err error) error {
 }
 
 // connect opens a connection that is in no pool.
-func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+func connect(ctx context.Context, config *pgxpool.Config) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
-	return pgx.ConnectConfig(ctx, config)
+	how := config.ConnConfig.Copy()
+	if config.BeforeConnect != nil {
+		if err := config.BeforeConnect(ctx, how); err != nil {
+			return nil, err
+		}
+	}
+	return pgx.ConnectConfig(ctx, how)
 }
 
 // disconnect closes a connection, without patience.

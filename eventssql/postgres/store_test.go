@@ -37,12 +37,12 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestConformanceByLooking is the same without LISTEN, and with the simple protocol, as
-// behind a pooler that gives each transaction another connection.
-func TestConformanceByLooking(t *testing.T) {
-	pool := connectTo(t, needServer(t), "default_query_exec_mode=simple_protocol")
+// TestConformanceBehindPooler is the same where each transaction gets another connection.
+func TestConformanceBehindPooler(t *testing.T) {
+	pool := connectTo(t, needServer(t).behindPooler(t), "default_query_exec_mode=exec")
+	prefix := newSchema(t)
 	durabletest.Run(t, func(t *testing.T) durable.Engine {
-		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithoutListen(), postgres.WithSchema("By looking"), postgres.WithPrefix(newSchema(t)+"_"))
+		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithoutListen(), postgres.WithSchema("Behind it"), postgres.WithPrefix(prefix+newSchema(t)+"_"))
 		require.NoError(t, err)
 		return store
 	})

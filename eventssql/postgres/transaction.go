@@ -29,13 +29,14 @@ const (
 func (s *Store) transact(ctx context.Context, do func(context.Context, engine.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
+	defer context.AfterFunc(s.storing, cancel)()
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release() // a connection within a transaction is closed then
 	t := &transaction{store: s, conn: conn.Conn()}
-	t.batch.Queue("begin isolation level read committed")
+	t.batch.Queue("begin isolation level read committed read write")
 	if err := do(ctx, t); err != nil {
 		_, _ = t.conn.Exec(ctx, "rollback") // if it fails, Release ends the transaction
 		return err
@@ -84,19 +85,15 @@ func (t *transaction) Enter(ctx context.Context, group int64) (place engine.Plac
 	}
 	t.batch.Queue("set local idle_in_transaction_session_timeout = '" + longestSilence + "'")
 	var clock, server int64
+	// The time is asked for outside of the query that locks: that may have to wait.
 	err = t.Query(ctx, func(row engine.Row) error {
 		ok = true
-		return row.Scan(&place.Cursor)
-	}, "select cursor from @group where id = ? for update", group)
-	if err != nil || !ok {
-		return place, ok, err
-	}
-	// Only now: the lock may have been waited for.
-	err = t.Query(ctx, func(row engine.Row) error { return row.Scan(&clock, &server) }, "select "+now+", "+serverStart)
+		return row.Scan(&place.Cursor, &clock, &server)
+	}, "select g.cursor, "+now+", "+serverStart+" from (select cursor from @group where id = ? for update) as g", group)
 	if place.Now = time.UnixMicro(clock); server == known {
 		place.Final = final
 	}
-	return place, true, err
+	return place, ok, err
 }
 
 // Final looks for itself, so that a group begins as late as it can.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/typedbus/events/eventssql/internal/engine"
 )
@@ -127,7 +128,7 @@ func (w *watch) wakeTopics(ctx context.Context, query string, arguments ...any) 
 
 // listen is the goroutine that listens for other processes. Looking finds the same, if
 // later: so a failure is not worth more than a line, and another try.
-func (w *watch) listen(ctx context.Context, config *pgx.ConnConfig) {
+func (w *watch) listen(ctx context.Context, config *pgxpool.Config) {
 	pause := busyLook
 	for ctx.Err() == nil {
 		begun := time.Now()
@@ -148,7 +149,7 @@ func (w *watch) listen(ctx context.Context, config *pgx.ConnConfig) {
 	}
 }
 
-func (w *watch) listenOnce(ctx context.Context, config *pgx.ConnConfig) error {
+func (w *watch) listenOnce(ctx context.Context, config *pgxpool.Config) error {
 	conn, err := connect(ctx, config)
 	if err != nil {
 		return err
