@@ -77,6 +77,19 @@ bench: ## Measure, and print the ratios beside the budget (BENCH=Typed, BENCHTIM
 bench-root = go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 30m -cpu 2 .
 bench-peers = go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -cpu 2 .
 
+.PHONY: bench-durable
+bench-durable: ## Measure the engines of durable events beside bare clients (ROUNDS=10)
+	$(call say,$(ROUNDS) rounds of $(bench-beside) in eventssql)
+	@mkdir -p bin
+	@go build -o bin/budget ./internal/budget
+	@for ((round = 1; round <= $(ROUNDS); round++)); do \
+			(cd eventssql && $(bench-beside)) || exit 1; \
+		done \
+		| tee bin/bench-durable.txt \
+		| bin/budget -durable -command "$(ROUNDS) rounds of $(bench-beside) in eventssql"
+
+bench-beside = go test -run '^$$' -bench . -benchtime 1s -timeout 30m -cpu 2 ./internal/beside
+
 .PHONY: bench-diff
 bench-diff: ## Compare the last `make bench` with an older bin/bench.txt (OLD=file)
 	@$(TOOL) benchstat $(or $(OLD),$(error say OLD=file, a copy of an older bin/bench.txt)) bin/bench.txt

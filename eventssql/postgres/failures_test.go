@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,24 +16,6 @@ import (
 	"github.com/typedbus/events/durable"
 	"github.com/typedbus/events/eventssql/postgres"
 )
-
-// makeStandby restarts the server as one that follows another.
-func (s *server) makeStandby(t *testing.T) {
-	t.Helper()
-	s.end(syscall.SIGINT)
-	require.NoError(t, os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o600))
-	require.NoError(t, s.launch())
-}
-
-// ownServer is a server that the test may end.
-func ownServer(t *testing.T) *server {
-	t.Helper()
-	needServer(t)
-	s, err := newServer()
-	require.NoError(t, err)
-	t.Cleanup(s.remove)
-	return s
-}
 
 // publishPatiently publishes as a program would that a server is away from.
 func publishPatiently(t *testing.T, to durable.Publisher, numbers ...int) {
@@ -55,9 +36,9 @@ func TestServerCrashes(t *testing.T) {
 			publish(t, store, stored)
 			stored++
 		}
-		s.end(syscall.SIGQUIT)
+		s.End(syscall.SIGQUIT)
 		require.Error(t, durable.Publish(t.Context(), store, orderPaid, order{-1}))
-		require.NoError(t, s.launch())
+		require.NoError(t, s.Launch())
 		publishPatiently(t, store, stored)
 		stored++
 	}
@@ -111,8 +92,8 @@ func TestPreparedTransaction(t *testing.T) {
 		assert.Empty(t, got)
 	}
 	isHeld()
-	s.end(syscall.SIGQUIT)
-	require.NoError(t, s.launch())
+	s.End(syscall.SIGQUIT)
+	require.NoError(t, s.Launch())
 	publishPatiently(t, store, 4)
 	isHeld()
 	_, err = pool.Exec(t.Context(), "commit prepared 'later'")
@@ -168,7 +149,7 @@ func TestOpenWithFewRights(t *testing.T) {
 		_, err := pool.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	clerk, err := pgxpool.New(t.Context(), fmt.Sprintf("postgres://clerk@127.0.0.1:%d/postgres?sslmode=disable", s.port))
+	clerk, err := pgxpool.New(t.Context(), strings.Replace(s.URL(""), "postgres@", "clerk@", 1))
 	require.NoError(t, err)
 	t.Cleanup(clerk.Close)
 	store := openStore(t, clerk, postgres.WithSchema(schema))

@@ -1,40 +1,25 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/typedbus/events/eventssql/internal/pgserver"
 )
 
-// server is a PostgreSQL server of the tests' own, on loopback.
-type server struct {
-	folder, binaries string
-	port             int
-	credential       *syscall.Credential // whom it runs as, or nil for ourselves
-	process          *exec.Cmd
-}
-
 // theServer is what all tests share that do not end it. Each has a schema of its own.
-var theServer *server
-
-// noServer is why there is none, on a machine without PostgreSQL.
-var noServer string
+var theServer *pgserver.Server
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -42,179 +27,55 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	s, err := newServer()
+	s, err := pgserver.New()
 	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		noServer = "PostgreSQL is not installed: its engine is not tested"
-	case err != nil:
+	case err == nil:
+		theServer = s
+		defer func() { _ = s.Remove() }()
+	case !errors.Is(err, exec.ErrNotFound):
 		fmt.Fprintln(os.Stderr, "start PostgreSQL:", err)
 		return 1
-	default:
-		defer s.remove()
-		theServer = s
 	}
 	return m.Run()
 }
 
-// newServer makes a cluster and starts it.
-func newServer() (*server, error) {
-	s := &server{}
-	path, err := exec.LookPath("initdb")
-	if err != nil {
-		installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-		if len(installed) == 0 {
-			return nil, exec.ErrNotFound
-		}
-		path = installed[len(installed)-1]
+// needServer skips the test where there is no PostgreSQL.
+func needServer(t testing.TB) *pgserver.Server {
+	t.Helper()
+	if theServer == nil {
+		t.Skip("PostgreSQL is not installed: its engine is not tested")
 	}
-	s.binaries = filepath.Dir(path)
-	if s.folder, err = os.MkdirTemp("", "events-postgres-"); err != nil {
-		return nil, err
-	}
-	if err := s.start(); err != nil {
-		s.remove()
-		return nil, err
-	}
-	return s, nil
+	return theServer
 }
 
-// behindPooler returns the server as it is seen through pgbouncer in transaction mode.
-func (s *server) behindPooler(t *testing.T) *server {
+// ownServer is a server that the test may end.
+func ownServer(t *testing.T) *pgserver.Server {
 	t.Helper()
-	path, err := exec.LookPath("pgbouncer")
-	if err != nil {
+	needServer(t)
+	s, err := pgserver.New()
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Remove()) })
+	return s
+}
+
+// needPooler skips the test where there is no pgbouncer.
+func needPooler(t *testing.T) *pgserver.Server {
+	t.Helper()
+	pooler, err := needServer(t).BehindPooler()
+	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("pgbouncer is not installed: what it changes is not tested")
 	}
-	port, err := freePort()
 	require.NoError(t, err)
-	settings := fmt.Sprintf("[databases]\n* = user=postgres host=127.0.0.1 port=%d\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%d\nunix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=20\nmax_client_conn=500\nignore_startup_parameters=extra_float_digits\n", s.port, port)
-	file := filepath.Join(s.folder, "pgbouncer.ini")
-	require.NoError(t, os.WriteFile(file, []byte(settings), 0o644))
-	pooler := &server{folder: s.folder, binaries: filepath.Dir(path), port: port, credential: s.credential}
-	log, err := os.Create(filepath.Join(s.folder, "pgbouncer.log"))
-	require.NoError(t, err)
-	pooler.process = pooler.command("pgbouncer", file)
-	pooler.process.Stderr = log
-	require.NoError(t, errors.Join(pooler.process.Start(), log.Close()))
-	t.Cleanup(func() { pooler.end(syscall.SIGQUIT) })
-	require.NoError(t, pooler.wait())
+	t.Cleanup(func() { pooler.End(syscall.SIGQUIT) })
 	return pooler
 }
 
-func freePort() (int, error) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return free.Addr().(*net.TCPAddr).Port, free.Close()
-}
-
-func (s *server) start() (err error) {
-	if os.Getuid() == 0 { // it does not run as root
-		if err := s.runAs("postgres"); err != nil {
-			return err
-		}
-	}
-	if err := s.command("initdb", "-D", s.data(), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync").Run(); err != nil {
-		return fmt.Errorf("initdb: %w", err)
-	}
-	if s.port, err = freePort(); err != nil {
-		return err
-	}
-	return s.launch()
-}
-
-func (s *server) runAs(name string) error {
-	account, err := user.Lookup(name)
-	if err != nil {
-		return err
-	}
-	uid, err := strconv.Atoi(account.Uid)
-	if err != nil {
-		return err
-	}
-	gid, err := strconv.Atoi(account.Gid)
-	if err != nil {
-		return err
-	}
-	s.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return os.Chown(s.folder, uid, gid)
-}
-
-func (s *server) data() string { return filepath.Join(s.folder, "data") }
-
-func (s *server) command(name string, arguments ...string) *exec.Cmd {
-	c := exec.Command(filepath.Join(s.binaries, name), arguments...)
-	c.Dir, c.Stderr = s.folder, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Pdeathsig: syscall.SIGINT}
-	return c
-}
-
-// launch starts the server.
-func (s *server) launch() error {
-	log, err := os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	s.process = s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "max_prepared_transactions=10", "-c", "max_connections=300")
-	s.process.Stderr = log
-	if err = errors.Join(s.process.Start(), log.Close()); err != nil {
-		return err
-	}
-	return s.wait()
-}
-
-// wait waits until the server takes connections.
-func (s *server) wait() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, s.url("default_query_exec_mode=exec"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		if ctx.Err() != nil {
-			text, _ := os.ReadFile(filepath.Join(s.folder, "log"))
-			return fmt.Errorf("%w\n%s", err, text)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// end ends the server: SIGINT in an orderly way, SIGQUIT as a crash would.
-func (s *server) end(how os.Signal) {
-	if s.process != nil {
-		_ = s.process.Process.Signal(how)
-		_ = s.process.Wait()
-		s.process = nil
-	}
-}
-
-func (s *server) remove() {
-	s.end(syscall.SIGINT)
-	_ = os.RemoveAll(s.folder)
-}
-
-func (s *server) url(options string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable&%s", s.port, options)
-}
-
-func connectTo(t testing.TB, s *server, options string) *pgxpool.Pool {
+func connectTo(t testing.TB, s *pgserver.Server, options string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), s.url(options))
+	pool, err := pgxpool.New(t.Context(), s.URL(options))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool
-}
-
-// needServer skips the test where there is no PostgreSQL.
-func needServer(t testing.TB) *server {
-	t.Helper()
-	if theServer == nil {
-		t.Skip(noServer)
-	}
-	return theServer
 }
 
 var schemas atomic.Int64

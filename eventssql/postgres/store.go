@@ -129,6 +129,9 @@ type database struct{ *Store }
 
 func (d database) Closed() bool { return d.line.Closed() }
 
+// Await looks at once for what has come up while nobody was waiting.
+func (d database) Await() { d.watch.look() }
+
 func (d database) Write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
 	if d.Closed() {
 		return durable.ErrClosed

@@ -39,7 +39,7 @@ func TestConformance(t *testing.T) {
 
 // TestConformanceBehindPooler is the same where each transaction gets another connection.
 func TestConformanceBehindPooler(t *testing.T) {
-	pool := connectTo(t, needServer(t).behindPooler(t), "default_query_exec_mode=exec")
+	pool := connectTo(t, needPooler(t), "default_query_exec_mode=exec")
 	prefix := newSchema(t)
 	durabletest.Run(t, func(t *testing.T) durable.Engine {
 		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithoutListen(), postgres.WithSchema("Behind it"), postgres.WithPrefix(prefix+newSchema(t)+"_"))
@@ -107,7 +107,7 @@ func TestTransaction(t *testing.T) {
 	}
 	assert.Equal(t, []int{1, 3}, []int{next(t, got), next(t, got)})
 
-	db, err := sql.Open("pgx", s.url(""))
+	db, err := sql.Open("pgx", s.URL(""))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, db.Close()) })
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -201,7 +201,7 @@ func TestOnce(t *testing.T) {
 	s := needServer(t)
 	pool := connectTo(t, s, "")
 	store := openStore(t, pool)
-	db, err := sql.Open("pgx", s.url(""))
+	db, err := sql.Open("pgx", s.URL(""))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, db.Close()) })
 	results := make(chan bool, 10)
@@ -303,12 +303,9 @@ func TestOpenRefuses(t *testing.T) {
 
 // TestStandby is refused.
 func TestStandby(t *testing.T) {
-	needServer(t)
-	standby, err := newServer()
-	require.NoError(t, err)
-	t.Cleanup(standby.remove)
-	standby.makeStandby(t)
-	_, err = postgres.Open(t.Context(), connectTo(t, standby, ""), quiet())
+	standby := ownServer(t)
+	require.NoError(t, standby.MakeStandby())
+	_, err := postgres.Open(t.Context(), connectTo(t, standby, ""), quiet())
 	require.ErrorContains(t, err, "is a standby, want the one that takes writes")
 }
 

@@ -24,7 +24,8 @@ const (
 type watch struct {
 	store     *Store
 	hurry     chan struct{} // has a token when there is reason to look at once
-	published atomic.Bool   // through this store: others are to be told when it is final
+	published atomic.Bool   // through this store, of which others are to be told
+	looked    time.Time     // of the goroutine that looks alone
 }
 
 func (w *watch) init(s *Store) { w.store, w.hurry = s, make(chan struct{}, 1) }
@@ -80,25 +81,34 @@ func (w *watch) run(ctx context.Context) {
 // more, all are woken.
 const mostAsked = 10_000
 
-// once looks, and wakes who may claim what has become final.
+// once tells others what was published, looks, and wakes who may claim what has become
+// final. Where nobody waits for events it looks only now and then.
 func (w *watch) once(ctx context.Context) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
+	if w.store.listen && w.published.Swap(false) {
+		// A notice is not worth a wait for the disk.
+		if _, err := w.store.pool.Exec(ctx, "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')", w.store.channel()); err != nil {
+			return false, err
+		}
+	}
+	waiting := len(w.store.engine.Waiting()) > 0
+	if !waiting && time.Since(w.looked) < idleLook {
+		return false, nil
+	}
+	w.looked = time.Now()
 	before, final, err := w.store.horizon.look(ctx, w.store)
 	if err != nil {
 		return false, err
 	}
 	w.store.warnOfHoldup(ctx)
-	if before == final {
+	switch {
+	case before == final:
 		return false, nil
-	}
-	if final-before > mostAsked || before > final {
+	case final-before > mostAsked || before > final:
 		w.store.engine.WakeAll()
-	} else if err := w.wakeTopics(ctx, "select distinct topic from @message where id > ? and id <= ?", before, final); err != nil {
-		return true, err
-	}
-	if w.store.listen && w.published.Swap(false) {
-		_, err = w.store.pool.Exec(ctx, "select pg_notify($1, '')", w.store.channel())
+	case waiting:
+		err = w.wakeTopics(ctx, "select distinct topic from @message where id > ? and id <= ?", before, final)
 	}
 	return true, err
 }

@@ -120,6 +120,9 @@ func (d database) Read(ctx context.Context, row func(engine.Row) error, query st
 	return each(rows, row)
 }
 
+// Await has nothing to do: all that commits is seen at once, or by the watch.
+func (database) Await() {}
+
 func (d database) Closed() bool { return d.writer.Closed() }
 
 // Close ends the goroutines of the store and gives its connections back. What was

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -191,7 +192,7 @@ func TestRowsNameBenchmarks(t *testing.T) {
 		t.Skip("the library without its other modules: ", err)
 	}
 	var source strings.Builder
-	for _, pattern := range []string{"../../*_test.go", "../../benchmarks/*_test.go"} {
+	for _, pattern := range []string{"../../*_test.go", "../../benchmarks/*_test.go", "../../eventssql/internal/beside/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
@@ -205,7 +206,7 @@ func TestRowsNameBenchmarks(t *testing.T) {
 		}
 	}
 	seen := make(map[string]bool)
-	for _, row := range rows {
+	for _, row := range slices.Concat(rows, durableRows) {
 		if row.atMost > 0 && row.atLeast > 0 {
 			t.Errorf("%s: want one limit", row.work)
 		}

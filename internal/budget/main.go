@@ -22,7 +22,12 @@ import (
 
 func main() {
 	command := flag.String("command", "", "the command whose output is read, to print with the table")
+	durable := flag.Bool("durable", false, "print the rows of durable events in place of those of the bus")
 	flag.Parse()
+	wanted := rows
+	if *durable {
+		wanted = durableRows
+	}
 	before := readLoad()
 	for _, line := range before.describe("before", busyBefore) {
 		fmt.Fprintln(os.Stderr, line)
@@ -30,7 +35,7 @@ func main() {
 	results, err := read(os.Stdin, os.Stderr)
 	if err == nil {
 		results.notes = append(before.describe("before", busyBefore), readLoad().describe("after", busyAfter)...)
-		err = write(os.Stdout, results, rows, *command)
+		err = write(os.Stdout, results, wanted, *command)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "budget:", err)

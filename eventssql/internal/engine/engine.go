@@ -44,6 +44,9 @@ type Database interface {
 	// Read calls row for each row of a result, without holding a writer up.
 	Read(ctx context.Context, row func(Row) error, query string, arguments ...any) error
 
+	// Await is called when a receiver begins to wait for a wake.
+	Await()
+
 	// Closed reports whether the engine is closed.
 	Closed() bool
 }

@@ -148,6 +148,7 @@ func (r *receiver) wait(ctx context.Context, changed <-chan struct{}, pause time
 		pause = min(pause, time.Until(h.until))
 	}
 	r.mu.Unlock()
+	r.engine.Await()
 	timer := time.NewTimer(max(pause, time.Millisecond))
 	defer timer.Stop()
 	select {

@@ -1,0 +1,56 @@
+package beside
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/eventssql/sqlite"
+)
+
+var sqliteSide = side{
+	name: "sqlite",
+	bare: func(b *testing.B) bare {
+		db := openDB(b)
+		_, err := db.ExecContext(b.Context(), "create table jobs (id integer primary key autoincrement, data blob not null)")
+		require.NoError(b, err)
+		return bareSQLite{db}
+	},
+	engine: func(b *testing.B) durable.Engine {
+		store, err := sqlite.OpenDB(b.Context(), openDB(b), sqlite.WithLogger(quiet()))
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, store.Close(context.Background())) })
+		return store
+	},
+}
+
+func openDB(b *testing.B) *sql.DB {
+	db, err := sql.Open("sqlite", sqlite.DSN(filepath.Join(b.TempDir(), "bench.db")))
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, db.Close()) })
+	return db
+}
+
+type bareSQLite struct{ db *sql.DB }
+
+func (p bareSQLite) publish(ctx context.Context, n int) error {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for range n {
+		if _, err := tx.ExecContext(ctx, "insert into jobs (data) values (?)", data); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func (p bareSQLite) consume(ctx context.Context) error {
+	var job []byte
+	return p.db.QueryRowContext(ctx, "delete from jobs where id = (select min(id) from jobs) returning data").Scan(&job)
+}
