@@ -63,7 +63,9 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 	}
 	config := pool.Config()
 	config.MaxConns, config.MinConns, config.MinIdleConns = int32(s.connections), 0, 0
-	config.BeforeAcquire, config.PrepareConn, config.AfterRelease = nil, nil, nil // they are for the user's work
+	// What the user does with connections is for the user's work.
+	config.PrepareConn = func(context.Context, *pgx.Conn) (bool, error) { return true, nil }
+	config.AfterRelease = nil
 	own, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return err
