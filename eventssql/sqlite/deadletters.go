@@ -80,7 +80,7 @@ func (d deadLetters) each(ctx context.Context, topic, group string, refs []strin
 		for _, ref := range refs {
 			id, err := strconv.ParseInt(ref, 10, 64)
 			if err != nil {
-				return fmt.Errorf("sqlite: no reference of a dead letter: %q", ref)
+				continue // it is none of a dead letter
 			}
 			changed, err := w.exec(ctx, statement, append(slices.Clip(arguments), number, id)...)
 			if err != nil {
