@@ -15,7 +15,7 @@ import (
 // without events and groups, and closes what it needs at the end of the test; Run
 // closes the engine. It takes real time: some cases wait for leases to run out.
 //
-// Some engines can do more than an [durable.Engine] must. There are cases for those
+// Some engines can do more than a [durable.Engine] must. There are cases for those
 // that have one of these methods, which a decorator with a method Unwrap may add to
 // what newEngine returns:
 //

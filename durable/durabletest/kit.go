@@ -2,9 +2,12 @@ package durabletest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +61,7 @@ type handled struct {
 	order
 	durable.Delivery
 	ctx context.Context
+	at  time.Time
 }
 
 // group subscribes a group, whose handler reports what it got and returns what
@@ -67,7 +71,7 @@ func (k *kit) group(name string, verdict func(handled) error, options ...durable
 	got := make(chan handled, 10_000)
 	options = append([]durable.SubscribeOption{durable.WithLogger(slog.New(slog.DiscardHandler))}, options...)
 	sub, err := durable.Subscribe(k.timely(), k.engine, k.topic, name, func(ctx context.Context, o order) error {
-		h := handled{o, *durable.FromContext(ctx), ctx}
+		h := handled{o, *durable.FromContext(ctx), ctx, time.Now()}
 		got <- h
 		if verdict == nil {
 			return nil
@@ -77,7 +81,11 @@ func (k *kit) group(name string, verdict func(handled) error, options ...durable
 	if err != nil {
 		k.Fatal(err)
 	}
-	k.Cleanup(func() { _ = sub.Close(context.WithoutCancel(k.Context())) })
+	k.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(k.Context()), 5*time.Second)
+		defer cancel()
+		_ = sub.Close(ctx) // of a case that has failed, a handler may be at work for good
+	})
 	return got, sub
 }
 
@@ -93,7 +101,14 @@ func (k *kit) close(sub *durable.Subscription) {
 // receive opens group g as an engine's receiver, which is closed at the end.
 func (k *kit) receive() durable.Receiver {
 	k.Helper()
-	r, err := k.engine.Open(k.timely(), durable.Consumer{Topic: k.topic.Name(), Group: "g", Lease: shortLease, MaxInFlight: 100})
+	return k.receiveAs(durable.Consumer{Lease: shortLease})
+}
+
+// receiveAs is receive for a group in the order of keys, or with another lease.
+func (k *kit) receiveAs(c durable.Consumer) durable.Receiver {
+	k.Helper()
+	c.Topic, c.Group, c.MaxInFlight = k.topic.Name(), "g", 100
+	r, err := k.engine.Open(k.timely(), c)
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -108,6 +123,32 @@ func (k *kit) claim(r durable.Receiver, max int) []*durable.Delivery {
 		k.Fatal(err)
 	}
 	return got
+}
+
+// claimAll claims n deliveries and more than one at a time, if the engine does.
+func (k *kit) claimAll(r durable.Receiver, n int) (claimed []*durable.Delivery) {
+	k.Helper()
+	for len(claimed) < n {
+		claimed = append(claimed, k.claim(r, n-len(claimed))...)
+	}
+	return claimed
+}
+
+// claimAtOnce claims what there is, without patience for more.
+func (k *kit) claimAtOnce(r durable.Receiver, max int, wait time.Duration) []*durable.Delivery {
+	k.Helper()
+	ctx, cancel := context.WithTimeout(k.Context(), wait)
+	defer cancel()
+	got, err := r.Receive(ctx, max)
+	switch {
+	case err == nil:
+		return got
+	case !errors.Is(err, context.DeadlineExceeded):
+		k.Fatal(err)
+	case len(got) > 0:
+		k.Fatalf("Receive returned %d deliveries and %v", len(got), err)
+	}
+	return nil
 }
 
 // settle settles one delivery and reports whether it was lost.
@@ -175,9 +216,65 @@ func (k *kit) dead(n int) (letters durable.DeadLetters, list []durable.DeadLette
 	return letters, list
 }
 
+// together runs f for 0 to n-1 at once, and waits for all.
+func together(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// together is the same for what must not fail.
+func (k *kit) together(n int, f func(i int) error) {
+	k.Helper()
+	if err := together(n, f); err != nil {
+		k.Fatal(err)
+	}
+}
+
+// numberOf returns the number of a delivery that was published with it as its id.
+func (k *kit) numberOf(d *durable.Delivery) int {
+	k.Helper()
+	number, err := strconv.Atoi(d.ID)
+	if err != nil {
+		k.Fatal(err)
+	}
+	return number
+}
+
+// extension returns the engine, or one that it decorates, as one with a method that not
+// every engine has, and skips the case if it has none.
+func extension[E any](k *kit, method string) E {
+	k.Helper()
+	for e := k.engine; e != nil; {
+		if found, ok := e.(E); ok {
+			return found
+		}
+		decorator, ok := e.(interface{ Unwrap() durable.Engine })
+		if !ok {
+			break
+		}
+		e = decorator.Unwrap()
+	}
+	k.Skipf("%T has no method %s", k.engine, method)
+	panic("unreachable")
+}
+
 func count(n int) (numbers []int) {
 	for i := range n {
 		numbers = append(numbers, i)
 	}
 	return numbers
+}
+
+// numbered returns n payloads, from number 0 on.
+func numbered(n int) []order {
+	payloads := make([]order, n)
+	for i := range payloads {
+		payloads[i].Number = i
+	}
+	return payloads
 }
