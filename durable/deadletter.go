@@ -16,10 +16,16 @@ type DeadLetter struct {
 
 // DeadLetters are the events that groups have given up. They stay until they are
 // redriven or discarded.
+//
+// A reference of a dead letter that is gone, or of an event that is none, counts as not
+// there, as does what is no reference at all: Redrive and Discard leave those out of
+// their number, and return no error for them. For a group that does not exist it is
+// [ErrUnknownGroup].
 type DeadLetters interface {
 	// List returns up to max dead letters of a group in the order in which they
-	// were stored, from behind the one with the reference after on, or from the
-	// first if that is empty.
+	// were stored, from behind the one with the reference after on, which may be gone
+	// by now, or from the first if that is empty. It returns an error for an after that
+	// is no reference: there is no place behind it.
 	List(ctx context.Context, topic, group, after string, max int) ([]DeadLetter, error)
 
 	// Redrive has the group, and no other, handle dead letters once more, from

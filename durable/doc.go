@@ -43,7 +43,8 @@
 // # Nothing is thrown away
 //
 // An event is kept as a dead letter, with its last error, when nothing is left to
-// try ([WithAttempts]), and at once when its payload cannot be read. It can be
+// try ([WithAttempts]), and at once when its payload cannot be read. So is one that is
+// too old when its turn comes ([WithMaxAge]), without being handled. It can be
 // listed, handled once more by the group that gave it up, or discarded
 // ([DeadLettersOf]). An event that ends its process again and again is one, too: its
 // lease runs out, so it is suspected, and handed out alone until it has been

@@ -259,6 +259,14 @@ func (h *hand) atWork() int {
 	return h.running
 }
 
+// isAtWork reports whether the handler of a delivery is running.
+func (h *hand) isAtWork(d *Delivery) bool {
+	h.Lock()
+	defer h.Unlock()
+	one := h.held[d]
+	return one != nil && one.state == isRunning
+}
+
 // inHand returns how many deliveries are claimed and not settled.
 func (h *hand) inHand() int {
 	h.Lock()

@@ -27,6 +27,7 @@ type subscribeOptions struct {
 	prefetch   int
 	attempts   int
 	first, max time.Duration
+	maxAge     time.Duration // 0 for none
 	timeout    time.Duration
 	middleware []events.Middleware
 	codec      Codec
@@ -91,6 +92,21 @@ func WithAttempts(n int) SubscribeOption {
 		panic(fmt.Sprintf("durable: WithAttempts(%d): want 1 or more", n))
 	}
 	return subscribeOption(func(o *subscribeOptions) { o.attempts = n })
+}
+
+// WithMaxAge has an event that is older than d when it would be run dead-lettered
+// in place of that, without an attempt: what is late beyond use is not handled, and
+// not lost. The age is that of [Message.Time], or of [Message.NotBefore] if that is
+// later; an event without a time has none. It goes on while the event waits, for its
+// retry or as a dead letter, so one that is redriven is too old again: raise the limit
+// before, or discard it. By default there is none.
+//
+// It panics if d is not positive.
+func WithMaxAge(d time.Duration) SubscribeOption {
+	if d <= 0 {
+		panic(fmt.Sprintf("durable: WithMaxAge(%v): want more than 0", d))
+	}
+	return subscribeOption(func(o *subscribeOptions) { o.maxAge = d })
 }
 
 // WithBackoff sets the wait before the second attempt and the longest wait. Waits

@@ -186,15 +186,15 @@ func (s *Subscription) keep() {
 //
 // Close may be called more than once, from anywhere, and all calls return the
 // same; of several deadlines the first counts. Called with the context of a handler
-// of its own it returns [events.ErrDeadlock] at once, and the subscription ends by
-// itself.
+// of its own that is at work it returns [events.ErrDeadlock] at once, and the
+// subscription ends by itself.
 func (s *Subscription) Close(ctx context.Context) error {
 	s.once.Do(func() {
 		s.stop() // first: it would fetch what is given back
 		s.hand.close()
 		go s.end()
 	})
-	if r, ok := ctx.Value(runningKey{}).(running); ok && r.by == s {
+	if r, ok := ctx.Value(runningKey{}).(running); ok && r.by == s && s.hand.isAtWork(r.Delivery) {
 		return &Error{"close, in a handler of its own,", s.Topic(), s.Group(), events.ErrDeadlock}
 	}
 	select {

@@ -23,9 +23,9 @@ func (s *Subscription) work() {
 // run has the handler handle a delivery, and settles it.
 func (s *Subscription) run(one *held) {
 	o := s.options()
-	if one.Attempt > o.attempts {
+	if err := o.refusal(one.Delivery, time.Now()); err != nil {
 		one.Attempt-- // this one is not begun
-		s.settleWith(one, OutcomeDeadLetter, 0, fmt.Errorf("%d attempts are over, of %d allowed, and its process ended in the last one, or fewer are allowed than were", one.Attempt, o.attempts))
+		s.settleWith(one, OutcomeDeadLetter, 0, err, 0)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(s.handling, runningKey{}, running{one.Delivery, s}))
@@ -46,12 +46,29 @@ func (s *Subscription) run(one *held) {
 	err = s.handle(ctx, one.Delivery)
 }
 
+// refusal says why a delivery is not to be run, but a dead letter. It is nil for one
+// that is to be run.
+func (o *subscribeOptions) refusal(d *Delivery, now time.Time) error {
+	if d.Attempt > o.attempts {
+		return fmt.Errorf("%d attempts are over, of %d allowed, and its process ended in the last one, or fewer are allowed than were", d.Attempt-1, o.attempts)
+	}
+	since := d.Time
+	if d.NotBefore.After(since) {
+		since = d.NotBefore
+	}
+	if o.maxAge == 0 || since.IsZero() || now.Sub(since) <= o.maxAge {
+		return nil
+	}
+	return fmt.Errorf("%v old, of %v allowed", now.Sub(since).Round(time.Millisecond), o.maxAge)
+}
+
 // conclude settles a delivery whose handler has returned err. That has methods of the
 // user's, which may panic, or end the goroutine, in turn.
 func (s *Subscription) conclude(one *held, err error) {
 	outcome, after := s.verdict(one, errUnspoken)
 	reason := errUnspoken
-	defer func() { s.settleWith(one, outcome, after, reason) }()
+	took := time.Since(one.began)
+	defer func() { s.settleWith(one, outcome, after, reason, took) }()
 	if err == nil {
 		outcome, after, reason = OutcomeAck, 0, nil
 		return
@@ -79,13 +96,13 @@ func (e *handlerError) Unwrap() error { return e.error }
 // longestReason is how many bytes of an error are kept with an event.
 const longestReason = 4 << 10
 
-func (s *Subscription) settleWith(one *held, outcome Outcome, after time.Duration, err error) {
+func (s *Subscription) settleWith(one *held, outcome Outcome, after time.Duration, err error, took time.Duration) {
 	settlement := Settlement{Delivery: one.Delivery, Outcome: outcome, After: after}
 	if err != nil {
 		text := err.Error()
 		settlement.Reason = strings.ToValidUTF8(text[:min(len(text), longestReason)], "")
 	}
-	s.hand.finish(one, settlement, Observation{Delivery: one.Delivery, Err: err, Took: time.Since(one.began)})
+	s.hand.finish(one, settlement, Observation{Delivery: one.Delivery, Err: err, Took: took})
 }
 
 // verdict says what becomes of a delivery whose handler has returned an error.

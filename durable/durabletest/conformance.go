@@ -4,11 +4,7 @@ package durabletest
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/typedbus/events"
 	"github.com/typedbus/events/durable"
@@ -18,6 +14,22 @@ import (
 // Features claim it, and that the rest is refused. newEngine makes an engine
 // without events and groups, and closes what it needs at the end of the test; Run
 // closes the engine. It takes real time: some cases wait for leases to run out.
+//
+// Some engines can do more than a [durable.Engine] must. There are cases for those
+// that have one of these methods, which a decorator with a method Unwrap may add to
+// what newEngine returns:
+//
+//	// Begin begins a transaction of the caller's, and returns what publishes in it.
+//	// Several are begun at once; where the database has but one, Begin waits or fails,
+//	// and is called again.
+//	Begin(ctx context.Context) (to durable.Publisher, commit, rollback func() error, err error)
+//
+//	// Once notes the event that is handled with ctx, in a transaction of its own, and
+//	// reports whether its group has done so for the first time.
+//	Once(ctx context.Context) (first bool, err error)
+//
+//	// Sweep deletes what every group has handled, and returns how many that were.
+//	Sweep(ctx context.Context) (int64, error)
 func Run(t *testing.T, newEngine func(t *testing.T) durable.Engine) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -36,217 +48,4 @@ func Run(t *testing.T, newEngine func(t *testing.T) durable.Engine) {
 			c.run(k)
 		})
 	}
-}
-
-// conformanceCase is a promise, or a part of one. The first part of its name is
-// the heading of the promise.
-type conformanceCase struct {
-	name  string
-	needs func(durable.Features) bool // nil for what every engine must do
-	run   func(*kit)
-}
-
-var cases = []conformanceCase{
-	{"Stored", nil, stored},
-	{"Stored/AllOrNone", func(f durable.Features) bool { return f.AtomicBatch }, allOrNone},
-	{"Stored/AsItWas", nil, asItWas},
-	{"EveryGroupAtLeastOnce", nil, everyGroup},
-	{"EveryGroupAtLeastOnce/ProcessesShare", nil, processesShare},
-	{"EveryGroupAtLeastOnce/FromStart", func(f durable.Features) bool { return f.FromStart }, fromStart},
-	{"EveryGroupAtLeastOnce/Declare", nil, declared},
-	{"EveryGroupAtLeastOnce/Delayed", func(f durable.Features) bool { return f.DelayedPublish }, delayed},
-	{"EveryGroupAtLeastOnce/Killed", func(f durable.Features) bool { return f.Fencing }, killed},
-	{"AFailureIsTriedAgain", func(f durable.Features) bool { return f.Delay && f.Attempts }, triedAgain},
-	{"AFailureIsTriedAgain/After", func(f durable.Features) bool { return f.Delay }, triedAfter},
-	{"NothingIsThrownAway", canList, deadLettered},
-	{"NothingIsThrownAway/Unreadable", canList, unreadable},
-	{"NothingIsThrownAway/Discard", canList, discard},
-	{"NothingIsThrownAway/KillsItsProcess", func(f durable.Features) bool { return canList(f) && f.Fencing && f.Attempts }, killsItsProcess},
-	{"OrderByKey", byKey, orderByKey},
-	{"OrderByKey/ThroughRetries", byKey, orderThroughRetries},
-	{"OrderByKey/DeadLetterLetsGoOn", func(f durable.Features) bool { return byKey(f) && canList(f) }, deadLetterLetsGoOn},
-	{"OrderByKey/Conflict", byKey, groupConflict},
-	{"ALeaseThatRanOutIsLost", func(f durable.Features) bool { return f.Fencing }, leaseLost},
-	{"ALeaseThatRanOutIsLost/NobodyElse", func(f durable.Features) bool { return f.Fencing }, leaseOfNobodyElse},
-	{"ALeaseThatRanOutIsLost/Renewed", func(f durable.Features) bool { return f.Renew }, leaseRenewed},
-	{"ASlowConsumerHoldsNobodyUp", nil, slowConsumer},
-	{"CloseDrains", nil, closeDrains},
-	{"CloseDrains/GivesBack", nil, closeGivesBack},
-	{"AnEngineSaysWhatItCannotDo", nil, refuses},
-	{"AnEngineSaysWhatItCannotDo/Closed", nil, refusesWhenClosed},
-	{"PanicsAreErrors", func(f durable.Features) bool { return f.Delay }, panicsAreErrors},
-	{"PanicsAreErrors/Trace", nil, traceGoesOn},
-}
-
-func canList(f durable.Features) bool { return f.DeadLetters }
-func byKey(f durable.Features) bool   { return f.OrderByKey && f.Delay }
-
-// order is the payload of the suite.
-type order struct {
-	Number int
-	Note   string
-}
-
-// kit is what a case works with.
-type kit struct {
-	*testing.T
-	engine   durable.Engine
-	features durable.Features
-	topic    *events.Topic[order]
-}
-
-// patience is how long a case waits for what must happen.
-const patience = 30 * time.Second
-
-// shortLease is one that a case waits for.
-const shortLease = 500 * time.Millisecond
-
-// timely returns a context that ends when the case has no more patience.
-func (k *kit) timely() context.Context {
-	ctx, cancel := context.WithTimeout(k.Context(), patience)
-	k.Cleanup(cancel)
-	return ctx
-}
-
-func (k *kit) publish(numbers ...int) {
-	k.Helper()
-	for _, number := range numbers {
-		k.publishWith(number)
-	}
-}
-
-func (k *kit) publishWith(number int, options ...durable.PublishOption) {
-	k.Helper()
-	if err := durable.Publish(k.timely(), k.engine, k.topic, order{Number: number}, options...); err != nil {
-		k.Fatal(err)
-	}
-}
-
-// handled is what a handler of a case got.
-type handled struct {
-	order
-	durable.Delivery
-	ctx context.Context
-}
-
-// group subscribes a group, whose handler reports what it got and returns what
-// verdict says. It is closed at the end of the case.
-func (k *kit) group(name string, verdict func(handled) error, options ...durable.SubscribeOption) (<-chan handled, *durable.Subscription) {
-	k.Helper()
-	got := make(chan handled, 10_000)
-	options = append([]durable.SubscribeOption{durable.WithLogger(slog.New(slog.DiscardHandler))}, options...)
-	sub, err := durable.Subscribe(k.timely(), k.engine, k.topic, name, func(ctx context.Context, o order) error {
-		h := handled{o, *durable.FromContext(ctx), ctx}
-		got <- h
-		if verdict == nil {
-			return nil
-		}
-		return verdict(h)
-	}, options...)
-	if err != nil {
-		k.Fatal(err)
-	}
-	k.Cleanup(func() { _ = sub.Close(context.WithoutCancel(k.Context())) })
-	return got, sub
-}
-
-func (k *kit) close(sub *durable.Subscription) {
-	k.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.Context()), patience)
-	defer cancel()
-	if err := sub.Close(ctx); err != nil {
-		k.Error(err)
-	}
-}
-
-// receive opens group g as an engine's receiver, which is closed at the end.
-func (k *kit) receive() durable.Receiver {
-	k.Helper()
-	r, err := k.engine.Open(k.timely(), durable.Consumer{Topic: k.topic.Name(), Group: "g", Lease: shortLease, MaxInFlight: 100})
-	if err != nil {
-		k.Fatal(err)
-	}
-	k.Cleanup(func() { _ = r.Close() })
-	return r
-}
-
-func (k *kit) claim(r durable.Receiver, max int) []*durable.Delivery {
-	k.Helper()
-	got, err := r.Receive(k.timely(), max)
-	if err != nil {
-		k.Fatal(err)
-	}
-	return got
-}
-
-// settle settles one delivery and reports whether it was lost.
-func (k *kit) settle(r durable.Receiver, s durable.Settlement) (lost bool) {
-	k.Helper()
-	indices, err := r.Settle(k.timely(), []durable.Settlement{s})
-	if err != nil {
-		k.Fatal(err)
-	}
-	return len(indices) > 0
-}
-
-// next returns what a handler gets next.
-func (k *kit) next(got <-chan handled) handled {
-	k.Helper()
-	select {
-	case h := <-got:
-		return h
-	case <-time.After(patience):
-		k.Fatal("no event came")
-	}
-	panic("unreachable")
-}
-
-// take returns the numbers of what a handler gets next.
-func (k *kit) take(n int, got <-chan handled) (numbers []int) {
-	k.Helper()
-	for range n {
-		numbers = append(numbers, k.next(got).Number)
-	}
-	return numbers
-}
-
-func (k *kit) wantSame(what string, got, want []int) {
-	k.Helper()
-	if !slices.Equal(got, want) {
-		k.Fatalf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-// eventually waits until a condition holds.
-func (k *kit) eventually(what string, condition func() bool) {
-	k.Helper()
-	for end := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			k.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
-
-// dead returns the dead letters of group g, once there are n.
-func (k *kit) dead(n int) (letters durable.DeadLetters, list []durable.DeadLetter) {
-	k.Helper()
-	letters, err := durable.DeadLettersOf(k.engine)
-	if err != nil {
-		k.Fatal(err)
-	}
-	k.eventually(fmt.Sprintf("%d dead letters", n), func() bool {
-		list, err = letters.List(k.timely(), k.topic.Name(), "g", "", 100)
-		if err != nil {
-			k.Fatal(err)
-		}
-		return len(list) == n
-	})
-	return letters, list
-}
-
-func count(n int) (numbers []int) {
-	for i := range n {
-		numbers = append(numbers, i)
-	}
-	return numbers
 }

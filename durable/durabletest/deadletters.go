@@ -17,7 +17,7 @@ type deadLetters struct{ engine *Memory }
 // DeadLetters returns the dead letters of all groups.
 func (m *Memory) DeadLetters() durable.DeadLetters { return deadLetters{m} }
 
-func (d deadLetters) List(_ context.Context, topicName, groupName, after string, max int) (list []durable.DeadLetter, err error) {
+func (d deadLetters) List(_ context.Context, topicName, groupName, after string, most int) (list []durable.DeadLetter, err error) {
 	d.engine.mu.Lock()
 	defer d.engine.mu.Unlock()
 	t, g, err := d.find(topicName, groupName)
@@ -40,7 +40,7 @@ func (d deadLetters) List(_ context.Context, topicName, groupName, after string,
 	slices.SortFunc(list, func(a, b durable.DeadLetter) int {
 		return cmp.Or(cmp.Compare(len(a.Ref), len(b.Ref)), cmp.Compare(a.Ref, b.Ref))
 	})
-	return list[:min(max, len(list))], nil
+	return list[:min(max(most, 0), len(list))], nil
 }
 
 func (d deadLetters) find(topicName, groupName string) (*topic, *group, error) {

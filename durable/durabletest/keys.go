@@ -21,7 +21,7 @@ type keyed struct {
 
 func (c *keyed) handle(k *kit, h handled, f func() error) error {
 	c.mu.Lock()
-	if c.busy[h.Key] {
+	if h.Key != "" && c.busy[h.Key] {
 		k.Errorf("two events of key %q at once", h.Key)
 	}
 	c.busy[h.Key] = true
@@ -92,6 +92,51 @@ func deadLetterLetsGoOn(k *kit) {
 		k.Fatal(err)
 	}
 	k.wantSame("redriven", k.take(1, got), []int{1})
+}
+
+// longLine has one key stand still behind a handler and one behind a retry, each with a
+// long line. Other keys go on, and what has none.
+func longLine(k *kit) {
+	const n, others = 60, 12
+	ready := make(chan struct{})
+	release := sync.OnceFunc(func() { close(ready) })
+	defer release()
+	c := newKeyed()
+	got, sub := k.group("g", func(h handled) error {
+		return c.handle(k, h, func() error {
+			switch {
+			case h.Key == "slow" && h.Number == 0:
+				<-ready
+			case h.Key == "failed":
+				return durable.RetryAfter(errFailed, time.Hour)
+			}
+			return nil
+		})
+	}, durable.WithOrderByKey(), durable.WithWorkers(2), durable.WithPrefetch(6))
+	for _, key := range []string{"slow", "failed"} {
+		if err := durable.PublishBatch(k.timely(), k.engine, k.topic, numbered(n), durable.WithKey(key)); err != nil {
+			k.Fatal(err)
+		}
+	}
+	k.wantSame("the first of two keys", k.take(2, got), []int{0, 0})
+	for i := range others {
+		switch i % 3 {
+		case 0:
+			k.publish(n + i)
+		default:
+			k.publishWith(n+i, durable.WithKey(fmt.Sprint("key ", i%3)))
+		}
+	}
+	for _, number := range k.take(others, got) {
+		if number < n {
+			k.Fatalf("event %d came while its key stood still", number)
+		}
+	}
+	release()
+	k.eventually("the line is handled", func() bool { return sub.Stats().Handled == n+others })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.wantSame("the line", c.order["slow"], count(n))
 }
 
 func groupConflict(k *kit) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,8 +14,43 @@ import (
 )
 
 func TestMemory(t *testing.T) {
-	Run(t, func(*testing.T) durable.Engine { return NewMemory() })
+	Run(t, func(*testing.T) durable.Engine { return &guest{Engine: NewMemory(), notes: make(map[string]bool)} })
 }
+
+// guest is a Memory in what stands for a database of the user's.
+type guest struct {
+	durable.Engine
+	mu    sync.Mutex
+	notes map[string]bool // of Once; guarded by mu
+}
+
+func (g *guest) Unwrap() durable.Engine { return g.Engine }
+
+// pending is a publisher in a transaction.
+type pending []durable.Message
+
+func (p *pending) Publish(_ context.Context, messages ...durable.Message) error {
+	*p = append(*p, messages...)
+	return nil
+}
+
+func (g *guest) Begin(ctx context.Context) (to durable.Publisher, commit, rollback func() error, err error) {
+	p := new(pending)
+	return p, func() error { return g.Publish(ctx, *p...) }, func() error { return nil }, nil
+}
+
+func (g *guest) Once(ctx context.Context) (first bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	d := durable.FromContext(ctx)
+	note := d.Group + " " + d.ID
+	first = !g.notes[note]
+	g.notes[note] = true
+	return first, nil
+}
+
+// Sweep has nothing to do: a Memory keeps what it has.
+func (g *guest) Sweep(context.Context) (int64, error) { return 0, nil }
 
 // plain is an engine that claims nothing.
 type plain struct{ engine *Memory }

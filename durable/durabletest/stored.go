@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,10 +48,16 @@ func asItWas(k *kit) {
 		{ID: odd, Key: odd, Source: "/a/source?b=c", ContentType: "text/plain; charset=utf-8", Data: []byte("text")},
 		{ID: "binary", Data: []byte{0, 255, 128, '\'', 0}, Headers: map[string]string{"a": "", "B-c": odd}},
 		{ID: "large", Data: bytes.Repeat([]byte("0123456789abcdef"), 30<<10)},
+		{ID: "large and binary", Data: bytes.Repeat([]byte{0, 1, 127, 128, 254, 255, '\n', '\\'}, 50<<10)},
+		{ID: "null", Data: []byte("null"), Headers: map[string]string{"null": "null", " ": " ", "ö'\"\\%": "\u2028\U0001F600"}},
+		{ID: "headers", Data: []byte{}, Headers: manyHeaders(300)},
+		{ID: "names", Headers: map[string]string{"Name": "1", "name": "2", "NAME": "3", "source": "4", "id": "5", "Nats-Msg-Id": "6"}},
+		{ID: strings.Repeat("i", 200), Key: strings.Repeat("k", 200), Data: []byte{0}},
 	}
 	for i := range messages {
 		messages[i].Topic, messages[i].Time = k.topic.Name(), time.Now().Add(time.Duration(i)*time.Hour)
 	}
+	messages[0].Time = time.Time{} // no time, and so no age
 	if err := k.engine.Publish(k.timely(), messages...); err != nil {
 		k.Fatal(err)
 	}
@@ -63,7 +71,7 @@ func asItWas(k *kit) {
 			if !bytes.Equal(d.Data, want.Data) || !maps.Equal(d.Headers, want.Headers) {
 				k.Errorf("%s: data or headers changed", d.ID)
 			}
-			if d.Time.Sub(want.Time).Abs() > time.Millisecond {
+			if d.Time.IsZero() != want.Time.IsZero() || d.Time.Sub(want.Time).Abs() > time.Millisecond {
 				k.Errorf("%s: time is %v, want %v", d.ID, d.Time, want.Time)
 			}
 			if d.Attempt != 1 && k.features.Attempts || d.Group != "g" || d.Claimed.IsZero() || d.Ref == "" {
@@ -72,6 +80,14 @@ func asItWas(k *kit) {
 			k.settle(r, durable.Settlement{Delivery: d})
 		}
 	}
+}
+
+func manyHeaders(n int) map[string]string {
+	headers := make(map[string]string, n)
+	for i := range n {
+		headers[fmt.Sprint("name ", i)] = strings.Repeat("v", i)
+	}
+	return headers
 }
 
 func everyGroup(k *kit) {
@@ -133,12 +149,16 @@ func declared(k *kit) {
 
 func delayed(k *kit) {
 	got, _ := k.group("g", nil)
-	begun := time.Now()
-	k.publishWith(1, durable.WithDelay(shortLease))
-	k.publish(2)
-	k.wantSame("in the order in which they are due", k.take(2, got), []int{2, 1})
-	if took := time.Since(begun); took < shortLease {
-		k.Errorf("an event came after %v, %v before it was due", took, shortLease-took)
+	k.publishWith(0, durable.WithDelay(time.Hour))
+	k.publish(1)
+	k.wantSame("behind one that is not due", k.take(1, got), []int{1})
+	k.publishWith(2, durable.WithDelay(shortLease))
+	late := k.next(got)
+	if wait := late.NotBefore.Sub(late.Time); late.Number != 2 || (wait-shortLease).Abs() > 2*time.Millisecond {
+		k.Errorf("event %d came, %v later due than it was published, want event 2, %v", late.Number, wait, shortLease)
+	}
+	if early := late.NotBefore.Sub(late.at); early > 2*time.Millisecond {
+		k.Errorf("an event came %v before it was due", early)
 	}
 }
 
@@ -167,6 +187,28 @@ func slowConsumer(k *kit) {
 	k.publish(count(100)...)
 	k.take(1, slow)
 	k.wantSame("a group beside one that stands still", k.take(100, fast), count(100))
+}
+
+// slowEvent has one of two workers stand still.
+func slowEvent(k *kit) {
+	const n = 40
+	ready := make(chan struct{})
+	release := sync.OnceFunc(func() { close(ready) })
+	defer release()
+	got, sub := k.group("g", func(h handled) error {
+		if h.Number == 0 {
+			<-ready
+		}
+		return nil
+	}, durable.WithWorkers(2), durable.WithPrefetch(4))
+	if err := durable.PublishBatch(k.timely(), k.engine, k.topic, numbered(n)); err != nil {
+		k.Fatal(err)
+	}
+	numbers := k.take(n, got)
+	slices.Sort(numbers)
+	k.wantSame("beside one that goes on and on", numbers, count(n))
+	release()
+	k.eventually("all are handled", func() bool { return sub.Stats().Handled == n })
 }
 
 func closeDrains(k *kit) {

@@ -108,23 +108,27 @@ func TestSequenceSetBack(t *testing.T) {
 	store := openStore(t, pool, postgres.WithSchema(schema))
 	r, err := store.Open(t.Context(), durable.Consumer{Topic: orderPaid.Name(), Group: "g", Lease: time.Minute, MaxInFlight: 10})
 	require.NoError(t, err)
-	publish(t, store, 1, 2, 3)
-	for claimed := 0; claimed < 3; {
+	publish(t, store, 1, 2, 3, 4, 5, 6, 7, 8)
+	for claimed := 0; claimed < 8; {
 		got, err := r.Receive(t.Context(), 3)
 		require.NoError(t, err)
 		claimed += len(got)
 	}
 	_, err = pool.Exec(t.Context(), fmt.Sprintf("select setval('%s.events_message_id', 1)", schema))
 	require.NoError(t, err)
+	err = durable.Publish(t.Context(), store, orderPaid, order{-1})
+	require.ErrorContains(t, err, "where no group looks")
+	err = durable.Publish(t.Context(), store.PgxTx(pool), orderPaid, order{-1})
+	require.ErrorContains(t, err, "where no group looks")
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		_, err := r.Receive(ctx, 1)
 		return err != nil && !errors.Is(err, context.DeadlineExceeded) && assert.ErrorContains(t, err, "execute select setval")
 	}, 30*time.Second, time.Millisecond)
-	_, err = pool.Exec(t.Context(), fmt.Sprintf("select setval('%s.events_message_id', 3)", schema))
+	_, err = pool.Exec(t.Context(), fmt.Sprintf("select setval('%s.events_message_id', 30)", schema))
 	require.NoError(t, err)
-	publish(t, store, 4)
+	publish(t, store, 9)
 	require.Eventually(t, func() bool {
 		got, err := r.Receive(t.Context(), 1)
 		return err == nil && len(got) == 1

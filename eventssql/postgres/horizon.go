@@ -47,9 +47,10 @@ type sight struct {
 	prepared int             // transactions that have left their session
 }
 
-// look asks the server, and returns up to where messages have become final, or an error
-// if it cannot be told.
-func (h *horizon) look(ctx context.Context, s *Store) (before, final int64, err error) {
+// look asks the server by a connection, and returns up to where messages have become
+// final, or an error if it cannot be told. Whoever waits to look has a connection already:
+// so no one waits for one while others wait for him.
+func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) (before, final int64, err error) {
 	h.looking.Lock()
 	defer h.looking.Unlock()
 	seen := sight{holders: make(map[string]bool)}
@@ -70,7 +71,7 @@ func (h *horizon) look(ctx context.Context, s *Store) (before, final int64, err 
 			}
 			return rows.Err()
 		})
-	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, 0, err
 	}
 	h.mu.Lock()
@@ -81,6 +82,16 @@ func (h *horizon) look(ctx context.Context, s *Store) (before, final int64, err 
 		h.back = s.settings.setBack(seen.last, h.last)
 	}
 	return before, h.final, h.back
+}
+
+// look looks by a connection of the pool.
+func (s *Store) look(ctx context.Context) (before, final int64, err error) {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Release()
+	return s.horizon.look(ctx, s, conn.Conn())
 }
 
 // serverStart is what tells one run of a server from another.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"iter"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -52,10 +54,42 @@ func (s *Store) insert(ctx context.Context, rows [][]any) error {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
 	var batch pgx.Batch
-	for statement, arguments := range engine.Inserts(rows) {
-		batch.Queue(s.dialect.SQL(statement), arguments...)
+	for statement, arguments := range s.inserts(rows) {
+		batch.Queue(statement, arguments...)
 	}
-	return s.pool.SendBatch(ctx, &batch).Close()
+	return s.explain(s.pool.SendBatch(ctx, &batch).Close())
+}
+
+// inserts returns the statements that insert messages, behind what is final.
+func (s *Store) inserts(rows [][]any) iter.Seq2[string, []any] {
+	final, _, _ := s.horizon.place() // an error is one of the id, too
+	behind := make([][]any, len(rows))
+	for i, row := range rows {
+		behind[i] = append([]any{final}, row...)
+	}
+	return func(yield func(string, []any) bool) {
+		for statement, arguments := range engine.Inserts(behind) {
+			if !yield(s.dialect.SQL(statement), arguments) {
+				return
+			}
+		}
+	}
+}
+
+// divisionByZero is the code of the error of an id that groups do not look at any more.
+const divisionByZero = "22012"
+
+// explain says what to do about a sequence that was set back.
+func (s *Store) explain(err error) error {
+	var coded interface{ SQLState() string }
+	if !errors.As(err, &coded) || coded.SQLState() != divisionByZero {
+		return err
+	}
+	final, _, back := s.horizon.place()
+	if back == nil {
+		back = fmt.Errorf("the sequence %s is behind %d: events would be stored where no group looks", s.dialect.SQL("@message_id"), final)
+	}
+	return fmt.Errorf("%w (%w)", back, err)
 }
 
 // Execer is a transaction of the caller's by way of database/sql: [*sql.Tx], and what wraps
@@ -101,9 +135,9 @@ func (t *inTransaction) Publish(ctx context.Context, messages ...durable.Message
 	if err != nil {
 		return err
 	}
-	for statement, arguments := range engine.Inserts(rows) {
-		if err := t.exec(ctx, t.store.dialect.SQL(statement), arguments...); err != nil {
-			return err
+	for statement, arguments := range t.store.inserts(rows) {
+		if err := t.exec(ctx, statement, arguments...); err != nil {
+			return t.store.explain(err)
 		}
 	}
 	t.store.watch.published.Store(true)

@@ -81,7 +81,7 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 	if err := s.checkSequence(ctx, pool); err != nil {
 		return err
 	}
-	if _, _, err := s.horizon.look(ctx, s); err != nil {
+	if _, _, err := s.look(ctx); err != nil {
 		return err
 	}
 	s.claims = make(chan struct{}, s.connections/2)

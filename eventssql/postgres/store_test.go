@@ -33,8 +33,33 @@ func TestConformance(t *testing.T) {
 	durabletest.Run(t, func(t *testing.T) durable.Engine {
 		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithSchema(newSchema(t)))
 		require.NoError(t, err)
-		return store
+		return &guest{store, pool}
 	})
+}
+
+// guest is a store with the pool that it was opened with, by which the suite begins
+// transactions.
+type guest struct {
+	durable.Engine
+	pool *pgxpool.Pool
+}
+
+func (g *guest) Unwrap() durable.Engine { return g.Engine }
+
+func (g *guest) Begin(ctx context.Context) (to durable.Publisher, commit, rollback func() error, err error) {
+	tx, err := g.pool.Begin(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return g.Engine.(*postgres.Store).PgxTx(tx), func() error { return tx.Commit(ctx) }, func() error { return tx.Rollback(ctx) }, nil
+}
+
+func (g *guest) Once(ctx context.Context) (first bool, err error) {
+	err = pgx.BeginFunc(ctx, g.pool, func(tx pgx.Tx) (err error) {
+		first, err = g.Engine.(*postgres.Store).PgxOnce(ctx, tx)
+		return err
+	})
+	return first, err
 }
 
 // TestConformanceBehindPooler is the same where each transaction gets another connection.
@@ -44,7 +69,7 @@ func TestConformanceBehindPooler(t *testing.T) {
 	durabletest.Run(t, func(t *testing.T) durable.Engine {
 		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithoutListen(), postgres.WithSchema("Behind it"), postgres.WithPrefix(prefix+newSchema(t)+"_"))
 		require.NoError(t, err)
-		return store
+		return &guest{store, pool}
 	})
 }
 

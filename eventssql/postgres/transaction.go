@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/typedbus/events/eventssql/internal/engine"
 )
@@ -18,22 +19,27 @@ type transaction struct {
 	batch pgx.Batch
 }
 
-// How long a transaction may take, and for how long a client that has a group locked may
-// be silent: one that was paused then is disconnected, and others go on.
+// How long a transaction may take, how much longer when its caller has given up, and for
+// how long a client that has a group locked may be silent: one that was paused then is
+// disconnected, and others go on.
 const (
 	longestTransaction = 10 * time.Second
-	longestSilence     = "3s"
+	grace              = time.Second
+	longestSilence     = "1s"
 )
 
-// transact runs an operation in a transaction.
+// transact runs an operation in a transaction. One that has begun is not broken off at
+// once when ctx is done: what a claim has stored by then would be nobody's for a lease.
 func (s *Store) transact(ctx context.Context, do func(context.Context, engine.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
+	asked := ctx
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestTransaction)
 	defer cancel()
 	defer context.AfterFunc(s.storing, cancel)()
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(asked)
 	if err != nil {
 		return err
 	}
+	defer context.AfterFunc(asked, func() { time.AfterFunc(grace, cancel) })()
 	defer conn.Release() // a connection within a transaction is closed then
 	t := &transaction{store: s, conn: conn.Conn()}
 	t.batch.Queue("begin isolation level read committed read write")
@@ -43,6 +49,17 @@ func (s *Store) transact(ctx context.Context, do func(context.Context, engine.Tx
 	}
 	t.batch.Queue("commit")
 	return t.send(ctx)
+}
+
+// acquire takes a connection of the pool.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, longestTransaction)
+	defer cancel()
+	conn, err := s.pool.Acquire(limited)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return conn, err
 }
 
 func (t *transaction) send(ctx context.Context) error {
@@ -96,9 +113,10 @@ func (t *transaction) Enter(ctx context.Context, group int64) (place engine.Plac
 	return place, ok, err
 }
 
-// Final looks for itself, so that a group begins as late as it can.
+// Final looks for itself, so that a group begins as late as it can; and by its own
+// connection, since there may be no other to be had.
 func (t *transaction) Final(ctx context.Context) (int64, error) {
-	_, final, err := t.store.horizon.look(ctx, t.store)
+	_, final, err := t.store.horizon.look(ctx, t.store, t.conn)
 	return final, err
 }
 

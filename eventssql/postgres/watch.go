@@ -92,22 +92,22 @@ func (w *watch) once(ctx context.Context) (moved bool, err error) {
 			return false, err
 		}
 	}
-	waiting := len(w.store.engine.Waiting()) > 0
-	if !waiting && time.Since(w.looked) < idleLook {
+	if len(w.store.engine.Waiting()) == 0 && time.Since(w.looked) < idleLook {
 		return false, nil
 	}
 	w.looked = time.Now()
-	before, final, err := w.store.horizon.look(ctx, w.store)
+	before, final, err := w.store.look(ctx)
 	if err != nil {
 		return false, err
 	}
 	w.store.warnOfHoldup(ctx)
+	// Who begins to wait only now claims after what has become final above.
 	switch {
 	case before == final:
 		return false, nil
 	case final-before > mostAsked || before > final:
 		w.store.engine.WakeAll()
-	case waiting:
+	case len(w.store.engine.Waiting()) > 0:
 		err = w.wakeTopics(ctx, "select distinct topic from @message where id > ? and id <= ?", before, final)
 	}
 	return true, err

@@ -36,10 +36,40 @@ func TestConformance(t *testing.T) {
 // TestConformanceInDatabaseOfTheUser is the same where the store is a guest.
 func TestConformanceInDatabaseOfTheUser(t *testing.T) {
 	durabletest.Run(t, func(t *testing.T) durable.Engine {
-		store, err := sqlite.OpenDB(t.Context(), openDB(t, filepath.Join(t.TempDir(), "shop.db")), quiet(), sqlite.WithPrefix("shop_events_"))
+		db := openDB(t, filepath.Join(t.TempDir(), "shop.db"))
+		store, err := sqlite.OpenDB(t.Context(), db, quiet(), sqlite.WithPrefix("shop_events_"))
 		require.NoError(t, err)
-		return store
+		return &guest{store, db}
 	})
+}
+
+// guest is a store with the database that it is a guest of, by which the suite begins
+// transactions.
+type guest struct {
+	durable.Engine
+	db *sql.DB
+}
+
+func (g *guest) Unwrap() durable.Engine { return g.Engine }
+
+func (g *guest) Begin(ctx context.Context) (to durable.Publisher, commit, rollback func() error, err error) {
+	tx, err := g.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return g.Engine.(*sqlite.Store).Tx(tx), tx.Commit, tx.Rollback, nil
+}
+
+func (g *guest) Once(ctx context.Context) (first bool, err error) {
+	tx, err := g.db.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	first, err = g.Engine.(*sqlite.Store).Once(ctx, tx)
+	if err != nil {
+		return false, errors.Join(err, tx.Rollback())
+	}
+	return first, tx.Commit()
 }
 
 func openStore(t *testing.T, path string, options ...sqlite.Option) *sqlite.Store {

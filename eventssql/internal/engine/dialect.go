@@ -20,6 +20,8 @@ var (
 		"{skip locked}", "",
 		"{by key}", "indexed by @delivery_key",
 		"{by live}", "indexed by @delivery_live",
+		"{id column}", "",
+		"{id}", "",
 	}
 	postgresWords = []string{
 		"{texts}", "select json_array_elements_text(?::json) as value",
@@ -27,6 +29,10 @@ var (
 		"{skip locked}", "for update of d skip locked",
 		"{by key}", "",
 		"{by live}", "",
+		// An id that groups do not look at any more is an error, of division by zero. Its
+		// argument is the last one of those.
+		"{id column}", "id, ",
+		"{id}", "(select n.id / (n.id > ?)::int from (select nextval('@message_id') as id) as n), ",
 	}
 )
 

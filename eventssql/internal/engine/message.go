@@ -16,10 +16,11 @@ import (
 // costs less so.
 const inOneInsert = 20
 
-// The statements that insert messages, of the arguments that Encode returns.
+// The statements that insert messages, of the arguments that Encode returns, behind those of
+// the word {id} if the dialect has one.
 var (
-	insertMessage  = "insert into @message (topic, mid, key, headers, data, at, after, stored) values (?, ?, ?, ?, ?, ?, ?, ?)"
-	insertMessages = insertMessage + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?)", inOneInsert-1)
+	insertMessage  = "insert into @message ({id column}topic, mid, key, headers, data, at, after, stored) values ({id}?, ?, ?, ?, ?, ?, ?, ?)"
+	insertMessages = insertMessage + strings.Repeat(", ({id}?, ?, ?, ?, ?, ?, ?, ?)", inOneInsert-1)
 )
 
 // Inserts returns the statements that insert messages, with their arguments.
