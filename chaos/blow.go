@@ -1,0 +1,45 @@
+package main
+
+import "time"
+
+// pick returns a running process of a role, or none.
+func (d *director) pick(role string) *process {
+	var running []*process
+	for _, p := range d.processes {
+		if p.Role == role && p.state == isRunning {
+			running = append(running, p)
+		}
+	}
+	if len(running) == 0 {
+		return nil
+	}
+	return running[d.random.IntN(len(running))]
+}
+
+// on is a blow at a running process of a role.
+func on(name string, weight int, role string, do func(*director, *process)) blow {
+	return blow{name, weight, func(d *director) error {
+		if p := d.pick(role); p != nil {
+			do(d, p)
+		}
+		return nil
+	}}
+}
+
+func kill(d *director, p *process)    { d.kill(p) }
+func dismiss(d *director, p *process) { d.dismiss(p) }
+
+// holdUp stops a process for longer than its lease, or kills it while it is stopped.
+func holdUp(d *director, p *process) {
+	lease := d.workers.Lease
+	d.holdUp(p, lease*5/4+time.Duration(d.random.Int64N(int64(lease))))
+}
+
+var (
+	killWorker      = on("kill worker", 4, "worker", kill)
+	killPublisher   = on("kill publisher", 2, "publisher", kill)
+	holdUpWorker    = on("hold up worker", 4, "worker", holdUp)
+	holdUpPublisher = on("hold up publisher", 1, "publisher", holdUp)
+	rollWorker      = on("restart worker", 2, "worker", dismiss)
+	rollPublisher   = on("restart publisher", 1, "publisher", dismiss)
+)
