@@ -29,10 +29,14 @@ func on(name string, weight int, role string, do func(*director, *process)) blow
 func kill(d *director, p *process)    { d.kill(p) }
 func dismiss(d *director, p *process) { d.dismiss(p) }
 
-// holdUp stops a process for longer than its lease, or kills it while it is stopped.
+// holdUp stops a process for longer than its lease: often so little longer that it finds
+// others at work on what it had.
 func holdUp(d *director, p *process) {
-	lease := d.workers.Lease
-	d.holdUp(p, lease*5/4+time.Duration(d.random.Int64N(int64(lease))))
+	longer := d.lease / 4
+	if d.random.IntN(3) == 0 {
+		longer = d.lease
+	}
+	d.holdUp(p, d.lease+margin+time.Duration(d.random.Int64N(int64(longer))))
 }
 
 var (

@@ -11,11 +11,13 @@ import (
 
 // campaign is a run with publishers and workers, and what is done to them.
 type campaign struct {
-	workers, publishers job // what they are told
-	crowd               int // how many of each there are
-	blows               []blow
-	every               time.Duration // how long it is from one blow to the next, on the average
-	gentle              bool          // no blow kills or holds up a process, so nothing is handled twice
+	lease   time.Duration
+	jobs    []job
+	groups  []group // or all of them
+	prepare func(context.Context, *director) error
+	blows   []blow
+	every   time.Duration // how long it is from one blow to the next, on the average
+	gentle  bool          // no blow kills or holds up a process, so nothing is handled twice
 }
 
 // blow is something that is done to the crew, more often than others by its weight.
@@ -37,6 +39,9 @@ type director struct {
 
 // conduct runs a campaign and holds the ledgers against its rules.
 func (c campaign) conduct(ctx context.Context, s *stage) (result, error) {
+	if c.groups == nil {
+		c.groups = groups
+	}
 	l, err := openLedger(s.folder, "director")
 	if err != nil {
 		return result{}, err
@@ -54,7 +59,7 @@ func (c campaign) conduct(ctx context.Context, s *stage) (result, error) {
 }
 
 func (d *director) run(ctx context.Context) error {
-	for _, g := range groups {
+	for _, g := range d.groups {
 		var options []durable.GroupOption
 		if g.ordered {
 			options = append(options, durable.WithOrderByKey())
@@ -63,8 +68,13 @@ func (d *director) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for range d.crowd {
-		if err := errors.Join(d.add(d.workers), d.add(d.publishers)); err != nil {
+	if d.prepare != nil {
+		if err := d.prepare(ctx, d); err != nil {
+			return err
+		}
+	}
+	for _, j := range d.jobs {
+		if err := d.add(j); err != nil {
 			return err
 		}
 	}
@@ -136,12 +146,18 @@ func (d *director) strike() error {
 	return nil
 }
 
-// drainFor is how long nothing may get less before what is left is stuck.
-const drainFor = 30 * time.Second
+// What is left is stuck when it has not become less for a while.
+const (
+	drainFor      = 30 * time.Second
+	drainHastyFor = 8 * time.Second
+)
 
 // drain waits until all is handled, or no more of it.
 func (d *director) drain(ctx context.Context) error {
-	least, since, said := int64(-1), time.Now(), time.Now()
+	least, since, said, long := int64(-1), time.Now(), time.Now(), drainFor
+	if d.hasty {
+		long = drainHastyFor
+	}
 	for {
 		if err := d.pass(ctx); err != nil {
 			return err
@@ -152,7 +168,7 @@ func (d *director) drain(ctx context.Context) error {
 			return nil
 		case err == nil && (least < 0 || lag < least):
 			least, since = lag, time.Now()
-		case time.Since(since) > drainFor:
+		case time.Since(since) > long:
 			return nil
 		}
 		if time.Since(said) >= d.saying {
@@ -187,13 +203,13 @@ func (d *director) say(ctx context.Context, what string, t time.Duration) error 
 	if lag, err := d.lag(ctx); err == nil {
 		waiting = fmt.Sprint(lag)
 	}
-	fmt.Fprintf(d.out, "  %-5v %s: %d stored, %d rolled back, %d runs of handlers, %s waiting; blows: %v\n",
-		t.Round(time.Second), what, counts[isStored], counts[isUndone], counts[isBegun], waiting, d.counts)
+	fmt.Fprintf(d.out, "  %-5v %s: %d stored, %d rolled back, %d runs of handlers, %s waiting\n",
+		t.Round(time.Second), what, counts[isStored], counts[isUndone], counts[isBegun], waiting)
 	return nil
 }
 
 func (d *director) rules(over bool) rules {
-	return rules{lease: d.workers.Lease, groups: groups, over: over, gentle: d.gentle}
+	return rules{lease: d.lease, groups: d.groups, over: over, gentle: d.gentle}
 }
 
 // result checks what has happened.
@@ -202,7 +218,7 @@ func (d *director) result(ctx context.Context) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	for _, g := range groups {
+	for _, g := range d.groups {
 		if err := d.noteDead(ctx, g); err != nil {
 			return r, err
 		}
@@ -213,8 +229,8 @@ func (d *director) result(ctx context.Context) (r result, err error) {
 	h := newHistory(d.library.entries)
 	over := len(d.processes) == 0
 	r.tallies, r.violations = check(h, d.rules(over))
-	r.complaints = len(h.complaints)
-	for _, g := range groups {
+	r.complaints, r.killings, r.blows = len(h.complaints), h.killings(), d.counts
+	for _, g := range d.groups {
 		if lag := lags[g.name]; over && lag > 0 {
 			r.violations = append(r.violations, violation{checkStuck, g.name, fmt.Sprintf("%d events are still in the engine", lag)})
 		}

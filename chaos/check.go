@@ -17,7 +17,7 @@ const (
 	checkInvented  = "invented"  // handled, and rolled back or never published
 	checkDoubled   = "doubled"   // handled twice, where no process was killed or held up
 	checkOrder     = "order"     // begun before an earlier one of its key was handled
-	checkOverlap   = "overlap"   // begun while another one of its key was being handled
+	checkOverlap   = "overlap"   // begun while it, or another one of its key, was being handled
 	checkStale     = "stale"     // begun by a process whose lease had run out
 	checkGivenUp   = "given up"  // a dead letter that was not to be one
 	checkCrash     = "crash"     // a process has ended by itself
@@ -49,9 +49,9 @@ func check(h *history, by rules) (tallies []tally, violations []violation) {
 		c.handled()
 		c.ended()
 		c.stale()
+		c.overlap()
 		if g.ordered {
 			c.order(keys)
-			c.overlap()
 		}
 		tallies = append(tallies, c.tally)
 		violations = append(violations, c.violations...)
@@ -192,11 +192,16 @@ func (c *checking) order(keys map[string][]*event) {
 	}
 }
 
-// overlap checks that no two events of a key were handled at the same time.
+// overlap checks that no event was handled by two at the same time, and with order no two
+// of a key.
 func (c *checking) overlap() {
-	keys := make(map[string][]*run)
+	keys := make(map[identity][]*run)
 	for _, r := range c.runs[c.group.name] {
-		keys[r.key] = append(keys[r.key], r)
+		alone := r.identity
+		if c.group.ordered {
+			alone.number = 0
+		}
+		keys[alone] = append(keys[alone], r)
 	}
 	for _, runs := range keys {
 		slices.SortFunc(runs, func(a, b *run) int { return cmp.Compare(a.begin, b.begin) })

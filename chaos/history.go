@@ -164,3 +164,15 @@ func (h *history) byKey() map[string][]*event {
 	}
 	return keys
 }
+
+// killings returns how many runs of handlers have killed their process.
+func (h *history) killings() (n int) {
+	for _, runs := range h.runs {
+		for _, r := range runs {
+			if h.event(r.identity).fate == isKiller {
+				n++
+			}
+		}
+	}
+	return n
+}

@@ -4,9 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -27,37 +28,49 @@ func main() {
 }
 
 func direct() error {
-	engineName := flag.String("engine", "", "the one engine to put to the test")
-	only := flag.String("scenario", "", "the one scenario to run")
-	duration := flag.Duration("time", time.Minute, "how long the mixed scenario lasts")
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what is random in the director")
+	p := plan{out: os.Stdout}
+	flag.StringVar(&p.engine, "engine", "", "the one engine to put to the test: "+names(engines))
+	flag.StringVar(&p.scenario, "scenario", "", "the one scenario to run: "+names(scenarios))
+	flag.StringVar(&p.broken, "break", "", "break an engine on purpose, or all in turn, which must be noticed: all, "+names(sabotages))
+	flag.DurationVar(&p.duration, "time", 10*time.Minute, "how long the mixed scenario lasts")
+	flag.BoolVar(&p.quick, "quick", false, "run all in two minutes")
+	flag.BoolVar(&p.keep, "keep", false, "keep ledgers and logs in any case")
+	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "of what is random in the director")
 	flag.Parse()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // what scenarios provoke is no news
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	program, err := os.Executable()
-	if err != nil {
+	var err error
+	if p.program, err = os.Executable(); err != nil {
 		return err
 	}
-	failed := 0
-	for _, e := range engines {
-		if *engineName != "" && e.name != *engineName {
-			continue
-		}
-		for _, sc := range scenarios {
-			if *only != "" && sc.name != *only {
-				continue
-			}
-			fmt.Printf("== %s: %s: %s\n", e.name, sc.name, sc.about)
-			r, err := play(ctx, sc, stage{engine: e, program: program, duration: *duration, saying: 5 * time.Second, random: rand.New(rand.NewPCG(*seed, 0)), out: os.Stdout})
-			if err != nil {
-				return err
-			}
-			r.report(os.Stdout)
-			failed += len(r.violations)
+	return p.run(ctx)
+}
+
+// named is what can be chosen by its name.
+type named interface{ title() string }
+
+func (e *engine) title() string   { return e.name }
+func (s *scenario) title() string { return s.name }
+func (s *sabotage) title() string { return s.name }
+
+func names[T named](all []T) string {
+	var list []string
+	for _, one := range all {
+		list = append(list, one.title())
+	}
+	return strings.Join(list, ", ")
+}
+
+// choose returns the one of a name, or all for no name.
+func choose[T named](what, name string, all []T) ([]T, error) {
+	if name == "" {
+		return all, nil
+	}
+	for _, one := range all {
+		if one.title() == name {
+			return []T{one}, nil
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d violations", failed)
-	}
-	return nil
+	return nil, fmt.Errorf("no %s %q: want one of %s", what, name, names(all))
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -20,6 +23,9 @@ func (r *result) report(out io.Writer) {
 		}
 		_ = table.Flush() // as all that is printed
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.blows)) {
+		fmt.Fprintf(out, "  %d times: %s\n", r.blows[name], name)
+	}
 	if r.complaints > 0 {
 		fmt.Fprintf(out, "  %d times a process was told that something could not be done\n", r.complaints)
 	}
@@ -29,9 +35,22 @@ func (r *result) report(out io.Writer) {
 			fmt.Fprintf(out, "  VIOLATION %s: %s %s\n", v.check, v.group, v.text)
 		}
 	}
-	for name, n := range shown {
-		if n > mostShown {
-			fmt.Fprintf(out, "  VIOLATION %s: %d in all\n", name, n)
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		if shown[name] > mostShown {
+			fmt.Fprintf(out, "  VIOLATION %s: %d in all\n", name, shown[name])
 		}
 	}
+}
+
+// checks returns which checks have found something, and how much.
+func (r *result) checks() string {
+	counts := make(map[string]int)
+	for _, v := range r.violations {
+		counts[v.check]++
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s (%d)", name, counts[name]))
+	}
+	return strings.Join(list, ", ")
 }

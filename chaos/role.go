@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,9 +23,11 @@ type job struct {
 	Seed    uint64
 
 	Lease    time.Duration
-	Groups   []string      // that a worker subscribes to
+	Groups   []string      // that a worker subscribes to, or none for all
 	Prefetch int           // of a worker
 	Attempts int           // of a worker
+	Length   time.Duration // of a worker's handlers, at most
+	Long     time.Duration // of a few of them, or 0
 	Careless bool          // a worker closes with the context that its signal has ended
 	Pause    time.Duration // of a publisher, between events, on the average
 	Hold     time.Duration // how long a publisher's transaction stays open at most
@@ -70,17 +71,19 @@ func act(text string) error {
 	if a.Role == "worker" {
 		work = a.work
 	}
-	a.store, err = a.open(ctx)
-	if err == nil {
+	switch a.store, err = a.open(ctx); {
+	case ctx.Err() != nil && err != nil: // it was asked to end before it has begun
+	case err != nil:
+		return err
+	default:
 		err = work(ctx)
 		closing, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		err = errors.Join(err, a.store.shut(closing))
+		a.complain("", a.store.shut(closing))
+		if err != nil {
+			return err
+		}
 	}
-	if ctx.Err() == nil && err != nil {
-		return err
-	}
-	a.complain("", err)
 	return a.ledger.close()
 }
 

@@ -20,8 +20,10 @@ type stage struct {
 	program  string        // whose processes the crew is
 	duration time.Duration // of the blows
 	saying   time.Duration // from one line about the progress to the next
-	hasty    bool          // the scenario may end as soon as it has found something
-	killers  bool          // some processes kill themselves
+	quick    bool
+	keep     bool // the folder, whatever is found
+	hasty    bool // the scenario may end as soon as it has found something
+	killers  bool // some processes kill themselves
 	random   *rand.Rand
 	out      io.Writer
 }
@@ -30,7 +32,9 @@ type stage struct {
 type result struct {
 	tallies    []tally
 	violations []violation
-	complaints int // of processes, about the database
+	complaints int            // of processes, about the database
+	killings   int            // of processes by an event
+	blows      map[string]int // that have fallen, by their name
 }
 
 // play runs a scenario on a stage of its own. The folder is kept if something was found.
@@ -45,7 +49,7 @@ func play(ctx context.Context, sc *scenario, s stage) (r result, err error) {
 	if s.server != nil {
 		err = errors.Join(err, s.server.stop())
 	}
-	if err == nil && len(r.violations) == 0 {
+	if !s.keep && err == nil && (len(r.violations) == 0 || s.hasty) {
 		return r, os.RemoveAll(s.folder)
 	}
 	fmt.Fprintf(s.out, "  the ledgers and logs are kept in %s\n", s.folder)

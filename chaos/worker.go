@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 func (a *actor) work(ctx context.Context) (err error) {
 	var subscriptions []*durable.Subscription
 	for _, g := range groups {
+		if len(a.Groups) > 0 && !slices.Contains(a.Groups, g.name) {
+			continue
+		}
 		options := []durable.SubscribeOption{
 			durable.WithWorkers(workersOfGroup), durable.WithPrefetch(a.Prefetch), durable.WithLease(a.Lease),
 			durable.WithAttempts(a.Attempts), durable.WithBackoff(backoffFirst, backoffMax),
@@ -30,8 +34,10 @@ func (a *actor) work(ctx context.Context) (err error) {
 			options = append(options, durable.WithOrderByKey())
 		}
 		s, failed := durable.Subscribe(ctx, a.store, topic, g.name, a.handler(g), options...)
-		if failed != nil {
+		if failed != nil && ctx.Err() == nil {
 			err = failed
+		}
+		if failed != nil {
 			break
 		}
 		subscriptions = append(subscriptions, s)
@@ -98,17 +104,12 @@ func meet(f fate, attempt int) (err error, panicking bool) { //nolint:revive // 
 	return nil, f == panics && attempt == 1
 }
 
-// length returns how long a handler is at work: a moment, and now and then longer than
-// its lease.
+// length returns how long a handler is at work.
 func (a *actor) length() time.Duration {
-	switch n := rand.IntN(400); {
-	case n == 0:
-		return a.Lease + a.Lease/2
-	case n < 40:
-		return 25 * time.Millisecond
-	default:
-		return time.Duration(n%5+1) * time.Millisecond
+	if a.Long > 0 && rand.IntN(400) == 0 {
+		return a.Long
 	}
+	return rand.N(a.Length)
 }
 
 const (
