@@ -75,6 +75,7 @@ func (p *plan) try(ctx context.Context, e *engine) error {
 	if len(violated) > 0 {
 		return fmt.Errorf("%s: promises are broken in %v", e.name, violated)
 	}
+	fmt.Fprintf(p.out, "\nchaos: %s keeps its promises, in %d scenarios\n", e.name, len(chosen))
 	return nil
 }
 
