@@ -14,12 +14,6 @@
 // row for a delivery only while that is at work, waits or is dead. So a publish
 // costs the same however many groups there are.
 //
-// The state of a delivery is in two numbers. due is when it is to be claimed: when
-// its retry, its delay or its lease is over; never for one that is parked behind an
-// earlier one of its key; null for a dead letter. token grows whenever the delivery
-// changes hands, and is odd while somebody has it: a settlement with another token
-// is lost, and an odd one whose due is over had a process that ended.
-//
 // # How it is written
 //
 // SQLite has one writer at a time. All that the engine writes goes through one

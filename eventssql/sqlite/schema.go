@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
 // schemaVersion is that of the tables below.
@@ -63,8 +65,8 @@ create table if not exists @inbox (
 // Schema returns the statements that make the tables, for those who keep their
 // schema themselves. It is what [Migrate] executes, together with the version.
 func Schema(options ...Option) string {
-	s := readOptions(options)
-	return s.sql(schema) + s.sql(fmt.Sprintf("insert into @schema select %d where not exists (select 1 from @schema);\n", schemaVersion))
+	d := readOptions(options).dialect()
+	return d.SQL(schema) + d.SQL(fmt.Sprintf("insert into @schema select %d where not exists (select 1 from @schema);\n", schemaVersion))
 }
 
 // Migrate makes the tables, or brings them to the version of this package. It
@@ -75,7 +77,7 @@ func Migrate(ctx context.Context, db *sql.DB, options ...Option) error {
 		return fmt.Errorf("sqlite: migrate: %w", err)
 	}
 	var version int
-	err := db.QueryRowContext(ctx, s.sql("select version from @schema")).Scan(&version)
+	err := db.QueryRowContext(ctx, s.dialect().SQL("select version from @schema")).Scan(&version)
 	if err == nil && version != schemaVersion {
 		err = fmt.Errorf("the tables %s… have schema version %d, want %d: this program is older than the database", s.prefix, version, schemaVersion)
 	}
@@ -85,8 +87,7 @@ func Migrate(ctx context.Context, db *sql.DB, options ...Option) error {
 	return nil
 }
 
-// sql returns a statement with the prefix of the tables.
-func (s *settings) sql(statement string) string { return strings.ReplaceAll(statement, "@", s.prefix) }
+func (s *settings) dialect() engine.Dialect { return engine.SQLite(s.prefix) }
 
 // checkDatabase refuses a database in which events would not be safe, or not seen.
 func checkDatabase(ctx context.Context, db *sql.DB) error {

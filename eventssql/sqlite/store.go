@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/eventssql/internal/engine"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -14,11 +15,12 @@ import (
 // Store is an engine of package durable on a SQLite database. It is safe for use by
 // any number of goroutines.
 type Store struct {
-	*settings
-	db     *sql.DB
-	own    bool // db was opened by the store
-	writer *writer
-	watch  watch
+	dialect engine.Dialect
+	engine  *engine.Engine
+	db      *sql.DB
+	own     bool // db was opened by the store
+	writer  *writer
+	watch   watch
 
 	stop       context.CancelFunc
 	abandon    context.CancelFunc // what is being written
@@ -49,7 +51,9 @@ func Open(ctx context.Context, path string, options ...Option) (*Store, error) {
 // WAL mode, as [DSN] asks for, and its pool must allow three connections or more.
 // Close leaves the database open.
 func OpenDB(ctx context.Context, db *sql.DB, options ...Option) (*Store, error) {
-	s := &Store{settings: readOptions(options), db: db}
+	chosen := readOptions(options)
+	s := &Store{dialect: chosen.dialect(), db: db}
+	s.engine = &engine.Engine{Database: database{s}, Name: "sqlite", MaxSize: chosen.maxSize, Retention: chosen.retention, Logger: chosen.logger}
 	if err := s.open(ctx, options); err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
@@ -74,36 +78,60 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.writer = newWriter(s.settings, writing)
-	s.watch.init(s, reading)
+	s.writer = newWriter(s.dialect, writing)
+	s.watch = watch{store: s, conn: reading}
 	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	s.abandon = abandon
-	s.background.Go(func() { s.writer.run(background, storing) })
+	s.background.Go(func() { s.writer.Run(background, func(ops []*operation) { s.writer.store(storing, ops) }) })
 	s.background.Go(func() { s.watch.run(background) })
-	s.background.Go(func() { s.sweepNowAndThen(background) })
+	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
 	return nil
 }
 
 // Features returns all of them.
-func (*Store) Features() durable.Features {
-	return durable.Features{
-		Delay: true, OrderByKey: true, Attempts: true, Renew: true, Fencing: true,
-		DeadLetters: true, FromStart: true, DelayedPublish: true, AtomicBatch: true,
-	}
+func (*Store) Features() durable.Features { return engine.Features() }
+
+// Open opens a group, and makes it if there is none.
+func (s *Store) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
+	return s.engine.Open(ctx, c)
 }
+
+// database is the store as its engine sees it.
+type database struct{ *Store }
+
+func (d database) Write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	return d.writer.Do(ctx, do)
+}
+
+func (d database) Claim(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	return d.writer.Do(ctx, do)
+}
+
+func (d database) Read(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
+	if d.Closed() {
+		return durable.ErrClosed
+	}
+	rows, err := d.db.QueryContext(ctx, d.dialect.SQL(query), arguments...)
+	if err != nil {
+		return err
+	}
+	return each(rows, row)
+}
+
+func (d database) Closed() bool { return d.writer.Closed() }
 
 // Close ends the goroutines of the store and gives its connections back. What was
 // asked for before is stored, until ctx is done; what comes later is refused with
 // [durable.ErrClosed]. Subscriptions are to be closed before, the database after.
 func (s *Store) Close(ctx context.Context) error {
 	s.once.Do(func() {
-		s.writer.close()
+		s.writer.Close()
 		s.stop()
 		abandoned := context.AfterFunc(ctx, s.abandon)
 		s.background.Wait()
 		abandoned()
 		s.abandon()
-		s.watch.wakeAll()
+		s.engine.WakeAll()
 		s.err = s.writer.conn.Close()
 		if err := s.watch.conn.Close(); s.err == nil {
 			s.err = err

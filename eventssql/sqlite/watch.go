@@ -3,8 +3,9 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"sync"
 	"time"
+
+	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
 // How often the store looks for what others have committed: often while something
@@ -14,65 +15,22 @@ const (
 	idleLook = 250 * time.Millisecond
 )
 
-// watch wakes receivers when there may be something to claim.
+// watch is the goroutine that looks for what others have committed.
 type watch struct {
 	store *Store
 	conn  *sql.Conn // of the goroutine alone
-
-	mu     sync.Mutex
-	topics map[string]chan struct{} // closed and replaced at each wake; guarded by mu
 }
 
-func (w *watch) init(s *Store, conn *sql.Conn) {
-	w.store, w.conn, w.topics = s, conn, make(map[string]chan struct{})
-}
-
-// changed returns a channel that is closed at the next wake of a topic.
-func (w *watch) changed(topic string) <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := w.topics[topic]
-	if c == nil {
-		c = make(chan struct{})
-		w.topics[topic] = c
-	}
-	return c
-}
-
-func (w *watch) wake(topics map[string]bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for topic := range topics {
-		w.wakeLocked(topic)
-	}
-}
-
-func (w *watch) wakeAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for topic := range w.topics {
-		w.wakeLocked(topic)
-	}
-}
-
-func (w *watch) wakeLocked(topic string) {
-	if c := w.topics[topic]; c != nil {
-		close(c)
-		delete(w.topics, topic)
-	}
-}
-
-// run is the goroutine that looks for what others have committed. Messages wake
-// their topics at once. What else has changed, as a settlement by another process,
+// run is the goroutine. Messages wake their topics at once. What else has changed, as a settlement by another process,
 // wakes everybody, but not more often than an idle look.
 func (w *watch) run(ctx context.Context) {
 	version, err := w.version(ctx)
 	var last int64
 	if err == nil {
-		err = w.conn.QueryRowContext(ctx, w.store.sql("select coalesce(max(id), 0) from @message")).Scan(&last)
+		err = w.conn.QueryRowContext(ctx, w.store.dialect.SQL("select coalesce(max(id), 0) from @message")).Scan(&last)
 	}
 	if err != nil && ctx.Err() == nil {
-		w.store.logger.Warn("sqlite: cannot look for changes", "error", err)
+		w.store.engine.Logger.Warn("sqlite: cannot look for changes", "error", err)
 	}
 	look, due := busyLook, time.Time{}
 	timer := time.NewTimer(look)
@@ -86,14 +44,14 @@ func (w *watch) run(ctx context.Context) {
 		now, err := w.version(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			w.store.logger.Warn("sqlite: cannot look for changes", "error", err)
+			w.store.engine.Logger.Warn("sqlite: cannot look for changes", "error", err)
 			look = idleLook
 		case now == version:
 			look = min(idleLook, look+look/4+1)
 		default:
 			version, look = now, busyLook
 			if err := w.wakeMessages(ctx, &last); err != nil && ctx.Err() == nil {
-				w.store.logger.Warn("sqlite: cannot look for messages", "error", err)
+				w.store.engine.Logger.Warn("sqlite: cannot look for messages", "error", err)
 			}
 			if due.IsZero() {
 				due = time.Now().Add(idleLook)
@@ -101,7 +59,7 @@ func (w *watch) run(ctx context.Context) {
 		}
 		if !due.IsZero() && time.Now().After(due) {
 			due = time.Time{}
-			w.wakeAll()
+			w.store.engine.WakeAll()
 		}
 		timer.Reset(look)
 	}
@@ -114,19 +72,19 @@ func (w *watch) version(ctx context.Context) (version int64, err error) {
 
 // wakeMessages wakes the topics of the messages behind the last one seen.
 func (w *watch) wakeMessages(ctx context.Context, last *int64) error {
-	rows, err := w.conn.QueryContext(ctx, w.store.sql("select topic, max(id) from @message not indexed where id > ? group by topic"), *last)
+	rows, err := w.conn.QueryContext(ctx, w.store.dialect.SQL("select topic, max(id) from @message not indexed where id > ? group by topic"), *last)
 	if err != nil {
 		return err
 	}
-	topics := make(map[string]bool)
-	err = each(rows, func(rows *sql.Rows) error {
+	var topics []string
+	err = each(rows, func(row engine.Row) error {
 		var topic string
 		var id int64
-		err := rows.Scan(&topic, &id)
-		topics[topic] = true
+		err := row.Scan(&topic, &id)
+		topics = append(topics, topic)
 		*last = max(*last, id)
 		return err
 	})
-	w.wake(topics)
+	w.store.engine.Wake(topics...)
 	return err
 }

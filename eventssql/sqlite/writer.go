@@ -5,120 +5,25 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
-	"sync"
+	"time"
 
-	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
-// mostAtOnce is how many operations go into one transaction.
-const mostAtOnce = 512
-
-// writer is the one goroutine that writes. It takes the operations that have come
-// up while the last transaction was stored, and stores them in one.
+// writer is the one goroutine that writes.
 type writer struct {
-	*settings
-	conn *sql.Conn
-	stmt map[string]*sql.Stmt // of the goroutine alone
-
-	mu      sync.Mutex
-	pending []*operation  // guarded by mu
-	closed  bool          // guarded by mu
-	work    chan struct{} // has a token while there may be pending operations
+	engine.Dialect
+	*engine.Line[func(context.Context, engine.Tx) error] // in a transaction; maybe more than once
+	conn                                                 *sql.Conn
+	stmt                                                 map[string]*sql.Stmt // of the goroutine alone
 }
 
-// operation is what is to be written.
-type operation struct {
-	do   func(*writer, context.Context) error // in the writer's goroutine, in a transaction; maybe more than once
-	err  error
-	done chan struct{}
-}
+type operation = engine.Operation[func(context.Context, engine.Tx) error]
 
-func newWriter(s *settings, conn *sql.Conn) *writer {
-	return &writer{settings: s, conn: conn, stmt: make(map[string]*sql.Stmt), work: make(chan struct{}, 1)}
-}
-
-// write has an operation done and returns when it is stored. If ctx is done
-// before it has begun, it is not done at all.
-func (w *writer) write(ctx context.Context, do func(*writer, context.Context) error) error {
-	op := &operation{do: do, done: make(chan struct{})}
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return durable.ErrClosed
-	}
-	w.pending = append(w.pending, op)
-	w.mu.Unlock()
-	w.signal()
-	select {
-	case <-op.done:
-		return op.err
-	case <-ctx.Done():
-		if w.withdraw(op) {
-			return context.Cause(ctx)
-		}
-		<-op.done
-		return op.err
-	}
-}
-
-func (w *writer) signal() {
-	select {
-	case w.work <- struct{}{}:
-	default:
-	}
-}
-
-func (w *writer) withdraw(op *operation) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, each := range w.pending {
-		if each == op {
-			w.pending = append(w.pending[:i], w.pending[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
-
-func (w *writer) next() []*operation {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := min(len(w.pending), mostAtOnce)
-	ops := w.pending[:n:n]
-	w.pending = w.pending[n:]
-	if len(w.pending) > 0 {
-		w.signal()
-	}
-	return ops
-}
-
-func (w *writer) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
-}
-
-// close refuses operations from now on.
-func (w *writer) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
-}
-
-// run is the goroutine. When ctx is done it stores what is pending, for as long as
-// storing lasts, and ends.
-func (w *writer) run(ctx, storing context.Context) {
-	for over := false; !over; {
-		select {
-		case <-w.work:
-		case <-ctx.Done():
-			over = true
-		}
-		for ops := w.next(); len(ops) > 0; ops = w.next() {
-			w.store(storing, ops)
-		}
-	}
+func newWriter(d engine.Dialect, conn *sql.Conn) *writer {
+	return &writer{Dialect: d, Line: engine.NewLine[func(context.Context, engine.Tx) error](false), conn: conn, stmt: make(map[string]*sql.Stmt)}
 }
 
 // store stores operations in one transaction, or each in one of its own if one of
@@ -131,10 +36,7 @@ func (w *writer) store(ctx context.Context, ops []*operation) {
 		}
 		return
 	}
-	for _, op := range ops {
-		op.err = explain(err)
-		close(op.done)
-	}
+	engine.Finish(ops, explain(err))
 }
 
 func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
@@ -142,7 +44,7 @@ func (w *writer) transact(ctx context.Context, ops []*operation) (err error) {
 		return err
 	}
 	for _, op := range ops {
-		if err = op.do(w, ctx); err != nil {
+		if err = op.What(ctx, w); err != nil {
 			err = &operationError{err}
 			break
 		}
@@ -178,7 +80,7 @@ func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 	if stmt := w.stmt[query]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := w.conn.PrepareContext(ctx, w.sql(query))
+	stmt, err := w.conn.PrepareContext(ctx, w.SQL(query))
 	if err != nil {
 		return nil, err
 	}
@@ -186,21 +88,21 @@ func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 	return stmt, nil
 }
 
-// exec executes a statement and returns how many rows it changed.
-func (w *writer) exec(ctx context.Context, query string, arguments ...any) (int64, error) {
-	stmt, err := w.prepared(ctx, query)
+// Exec executes a statement.
+func (w *writer) Exec(ctx context.Context, changed *int64, statement string, arguments ...any) error {
+	stmt, err := w.prepared(ctx, statement)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	result, err := stmt.ExecContext(ctx, arguments...)
-	if err != nil {
-		return 0, err
+	if err == nil && changed != nil {
+		*changed, err = result.RowsAffected()
 	}
-	return result.RowsAffected()
+	return err
 }
 
-// query calls row for each row of a result.
-func (w *writer) query(ctx context.Context, row func(*sql.Rows) error, query string, arguments ...any) error {
+// Query calls row for each row of a result.
+func (w *writer) Query(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
 	stmt, err := w.prepared(ctx, query)
 	if err != nil {
 		return err
@@ -212,8 +114,27 @@ func (w *writer) query(ctx context.Context, row func(*sql.Rows) error, query str
 	return each(rows, row)
 }
 
+// Enter has nothing to lock: nobody else writes.
+func (w *writer) Enter(ctx context.Context, group int64) (place engine.Place, ok bool, err error) {
+	place = engine.Place{Now: time.Now(), Final: math.MaxInt64}
+	err = w.Query(ctx, func(row engine.Row) error {
+		ok = true
+		return row.Scan(&place.Cursor)
+	}, "select cursor from @group where id = ?", group)
+	return place, ok, err
+}
+
+// Final is the last id: ids are in the order in which messages are stored.
+func (w *writer) Final(ctx context.Context) (last int64, err error) {
+	err = w.Query(ctx, func(row engine.Row) error { return row.Scan(&last) }, "select coalesce(max(id), 0) from @message")
+	return last, err
+}
+
+// Now is the time of this machine, on which all are that use the database.
+func (*writer) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+
 // each calls row for each row of a result, and closes that.
-func each(rows *sql.Rows, row func(*sql.Rows) error) error {
+func each(rows *sql.Rows, row func(engine.Row) error) error {
 	defer func() { _ = rows.Close() }() // its error is that of Err
 	for rows.Next() {
 		if err := row(rows); err != nil {

@@ -1,46 +1,40 @@
-package sqlite
+package engine
 
 import (
 	"context"
-	"database/sql"
 	"time"
 )
 
-// How the store sweeps.
+// How the engine sweeps.
 const (
 	sweepEvery = time.Minute
 	sweepBatch = 1000
 )
 
 // Sweep deletes the messages that every group of their topic has handled, and of topics
-// without groups those that were stored longer ago than [WithRetention] says. It
-// returns how many these were. The store does so by itself, every minute.
-func (s *Store) Sweep(ctx context.Context) (swept int64, err error) {
+// without groups those whose time is over. It returns how many these were.
+func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 	for {
-		ids, err := s.sweepable(ctx)
+		ids, err := e.sweepable(ctx)
 		if err != nil || len(ids) == 0 {
 			return swept, err
 		}
+		var changed int64
 		// What could be swept a moment ago still can.
-		if err := s.writer.write(ctx, func(w *writer, ctx context.Context) error {
-			for _, id := range ids {
-				if _, err := w.exec(ctx, "delete from @message where id = ?", id); err != nil {
-					return err
-				}
-			}
-			return nil
+		if err := e.Write(ctx, func(ctx context.Context, tx Tx) error {
+			return tx.Exec(ctx, &changed, "delete from @message where id in ({numbers})", List(ids))
 		}); err != nil {
 			return swept, err
 		}
-		swept += int64(len(ids))
+		swept += changed
 	}
 }
 
 // sweepable returns some messages that are of no more use.
-func (s *Store) sweepable(ctx context.Context) (ids []int64, err error) {
-	err = s.read(ctx, func(rows *sql.Rows) error {
+func (e *Engine) sweepable(ctx context.Context) (ids []int64, err error) {
+	err = e.Read(ctx, func(row Row) error {
 		var id int64
-		err := rows.Scan(&id)
+		err := row.Scan(&id)
 		ids = append(ids, id)
 		return err
 	}, `select * from (
@@ -48,13 +42,14 @@ func (s *Store) sweepable(ctx context.Context) (ids []int64, err error) {
 			join @message m on m.topic = g.topic and m.id <= g.handled
 			where not exists (select 1 from @group h join @delivery d on d.grp = h.id and d.id = m.id where h.topic = g.topic)
 			limit ?
-		) union all select * from (
+		) as handled union all select * from (
 			select m.id from @message m where m.stored < ? and m.topic not in (select topic from @group) limit ?
-		)`, sweepBatch, time.Now().Add(-s.retention).UnixNano(), sweepBatch)
+		) as old`, sweepBatch, time.Now().Add(-e.Retention).UnixNano(), sweepBatch)
 	return ids, err
 }
 
-func (s *Store) sweepNowAndThen(ctx context.Context) {
+// SweepNowAndThen sweeps until ctx is done.
+func (e *Engine) SweepNowAndThen(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
@@ -63,8 +58,8 @@ func (s *Store) sweepNowAndThen(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.logger.Warn("sqlite: cannot sweep", "error", err)
+		if _, err := e.Sweep(ctx); err != nil && ctx.Err() == nil {
+			e.Logger.Warn(e.Name+": cannot sweep", "error", err)
 		}
 	}
 }

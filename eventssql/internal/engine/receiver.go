@@ -1,8 +1,7 @@
-package sqlite
+package engine
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"math"
 	"sync"
@@ -14,46 +13,59 @@ import (
 // receiver is this process's share of a group.
 type receiver struct {
 	*durable.Consumer
-	store *Store
-	group int64
+	engine *Engine
+	group  int64
 
 	mu      sync.Mutex
-	held    map[int64]lease  // what is claimed and not settled; guarded by mu
-	suspect bool             // it is one whose lease ran out, alone; guarded by mu
-	alone   durable.Solitude // guarded by mu
+	held    map[int64]holding // what is claimed and not settled, by id; guarded by mu
+	suspect bool              // it is one whose lease ran out, alone; guarded by mu
+	alone   durable.Solitude  // guarded by mu
 }
 
 // lease is what a settlement is fenced by.
 type lease struct {
 	id, token int64
 	key       string
-	until     int64
+}
+
+// holding is a lease and how long it lasts by the clock of this machine.
+type holding struct {
+	lease
+	until time.Time
 }
 
 // never is the due of a delivery that is parked.
 const never = math.MaxInt64
 
 // Open opens a group, and makes it if there is none.
-func (s *Store) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
-	r := &receiver{Consumer: &c, store: s, held: make(map[int64]lease)}
-	err := s.writer.write(ctx, func(w *writer, ctx context.Context) error { return r.open(ctx, w) })
-	if err != nil {
+func (e *Engine) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
+	for what, name := range map[string]string{"topic": c.Topic, "name of the group": c.Group} {
+		if err := checkName(what, name); err != nil {
+			return nil, err
+		}
+	}
+	r := &receiver{Consumer: &c, engine: e, held: make(map[int64]holding)}
+	if err := e.Write(ctx, r.open); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *receiver) open(ctx context.Context, w *writer) error {
-	start := "(select coalesce(max(id), 0) from @message)"
-	if r.FromStart {
-		start = "0"
+func (r *receiver) open(ctx context.Context, tx Tx) error {
+	start := int64(0)
+	if !r.FromStart {
+		final, err := tx.Final(ctx)
+		if err != nil {
+			return err
+		}
+		start = final
 	}
-	_, err := w.exec(ctx, "insert into @group (topic, name, cursor, ordered) values (?, ?, "+start+", ?) on conflict do nothing", r.Topic, r.Group, r.OrderByKey)
+	err := tx.Exec(ctx, nil, "insert into @group (topic, name, cursor, ordered) values (?, ?, ?, ?) on conflict do nothing", r.Topic, r.Group, start, r.OrderByKey)
 	if err != nil {
 		return err
 	}
 	var ordered bool
-	err = w.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&r.group, &ordered) },
+	err = tx.Query(ctx, func(row Row) error { return row.Scan(&r.group, &ordered) },
 		"select id, ordered from @group where topic = ? and name = ?", r.Topic, r.Group)
 	if err == nil && ordered != r.OrderByKey {
 		err = fmt.Errorf("%w: it has OrderByKey %t, want %t", durable.ErrGroupConflict, ordered, r.OrderByKey)
@@ -67,14 +79,14 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if r.store.writer.isClosed() {
+		if r.engine.Closed() {
 			return nil, durable.ErrClosed
 		}
-		changed := r.store.watch.changed(r.Topic)
-		c := &claim{receiver: r}
+		changed := r.engine.Changed(r.Topic)
+		c := &claim{receiver: r, pause: time.Hour}
 		if !r.isToWait() {
-			if err := r.store.writer.write(ctx, func(w *writer, ctx context.Context) error {
-				*c = claim{receiver: r, w: w, max: max, now: time.Now(), next: never}
+			if err := r.engine.Claim(ctx, func(ctx context.Context, tx Tx) error {
+				*c = claim{receiver: r, tx: tx, max: max, called: time.Now(), pause: time.Hour}
 				return c.run(ctx)
 			}); err != nil {
 				return nil, err
@@ -84,7 +96,7 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 			r.hold(c)
 			return c.claimed, nil
 		}
-		if err := r.wait(ctx, changed, c.next); err != nil {
+		if err := r.wait(ctx, changed, c.pause); err != nil {
 			return nil, err
 		}
 	}
@@ -95,9 +107,9 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 func (r *receiver) isToWait() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now().UnixNano()
-	for id, l := range r.held {
-		if l.until <= now {
+	now := time.Now()
+	for id, h := range r.held {
+		if !h.until.After(now) {
 			delete(r.held, id) // somebody else may have it
 		}
 	}
@@ -106,14 +118,16 @@ func (r *receiver) isToWait() bool {
 }
 
 // isToBeAlone reports, for a suspect that is due, whether to wait until nothing is in
-// hand, and until when the answer holds; that is zero if nothing is.
-func (r *receiver) isToBeAlone() (wait bool, until time.Time) {
+// hand, and for how long the answer holds; that is zero if nothing is.
+func (r *receiver) isToBeAlone() (wait bool, pause time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.held) == 0 {
-		return false, time.Time{}
+		return false, 0
 	}
-	return r.alone.IsToWait(time.Now(), r.Lease)
+	now := time.Now()
+	wait, until := r.alone.IsToWait(now, r.Lease)
+	return wait, until.Sub(now)
 }
 
 func (r *receiver) hold(c *claim) {
@@ -122,20 +136,16 @@ func (r *receiver) hold(c *claim) {
 	r.suspect = c.suspect
 	for _, d := range c.claimed {
 		l := d.Lease.(lease)
-		r.held[l.id] = l
+		r.held[l.id] = holding{l, d.Claimed.Add(r.Lease)}
 	}
 }
 
 // wait waits until there may be something to claim: a wake, or the time at which
 // something is due.
-func (r *receiver) wait(ctx context.Context, changed <-chan struct{}, next int64) error {
-	pause := time.Hour
-	if next != 0 && next != never {
-		pause = min(pause, time.Until(time.Unix(0, next)))
-	}
+func (r *receiver) wait(ctx context.Context, changed <-chan struct{}, pause time.Duration) error {
 	r.mu.Lock()
-	for _, l := range r.held {
-		pause = min(pause, time.Until(time.Unix(0, l.until)))
+	for _, h := range r.held {
+		pause = min(pause, time.Until(h.until))
 	}
 	r.mu.Unlock()
 	timer := time.NewTimer(max(pause, time.Millisecond))

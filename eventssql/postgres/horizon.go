@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// horizon is the id up to which no message will come any more. Ids are taken before
+// transactions commit, so that a lower one may come to be seen after a higher one: a
+// cursor that went by ids alone would pass it, and it would be lost.
+//
+// Whoever takes an id has the table locked for writing until its transaction is over, and
+// those locks can be seen. So, of the last id taken: when all are gone who had a lock
+// after it was taken, everything up to it has been committed or never will be. The
+// order of the two looks decides, and that a third, at the messages, comes later still.
+type horizon struct {
+	looking sync.Mutex // held while the server is asked
+
+	mu     sync.Mutex // guards all below
+	server int64      // when it was started: another one knows nothing of the rest
+	last   int64      // id that was taken
+	final  int64
+	epochs []epoch // that wait, in the order of their ids
+	back   error   // the sequence was set back
+	warned time.Time
+}
+
+// epoch is an id that waits for transactions.
+type epoch struct {
+	last    int64
+	since   time.Time
+	holders map[string]bool
+}
+
+// mostEpochs bounds what is kept. When there are as many, the next one has to wait.
+const mostEpochs = 16
+
+// sight is what one look at the server has shown.
+type sight struct {
+	server   int64
+	last     int64
+	holders  map[string]bool // by virtual transaction, of which none comes twice
+	prepared int             // transactions that have left their session
+}
+
+// look asks the server, and returns up to where messages have become final, or an error
+// if it cannot be told.
+func (h *horizon) look(ctx context.Context, s *Store) (before, final int64, err error) {
+	h.looking.Lock()
+	defer h.looking.Unlock()
+	seen := sight{holders: make(map[string]bool)}
+	var batch pgx.Batch
+	batch.Queue(s.dialect.SQL("select case when is_called then last_value else 0 end, " + serverStart + " from @message_id")).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&seen.last, &seen.server) })
+	batch.Queue(s.dialect.SQL("select virtualtransaction, pid is null from pg_locks where "+writesMessages), s.dialect.SQL("@message")).
+		Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				var transaction string
+				var prepared bool
+				if err := rows.Scan(&transaction, &prepared); err != nil {
+					return err
+				}
+				if seen.holders[transaction] = true; prepared {
+					seen.prepared++
+				}
+			}
+			return rows.Err()
+		})
+	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, 0, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before = h.final
+	h.see(seen, time.Now())
+	if h.back = nil; h.last > seen.last {
+		h.back = s.settings.setBack(seen.last, h.last)
+	}
+	return before, h.final, h.back
+}
+
+// serverStart is what tells one run of a server from another.
+const serverStart = "(extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint"
+
+// writesMessages is a condition for a lock that is held by whoever has written messages.
+const writesMessages = `locktype = 'relation' and mode = 'RowExclusiveLock' and granted
+	and database = (select oid from pg_database where datname = current_database()) and relation = $1::text::regclass`
+
+// see draws the conclusions from a look.
+func (h *horizon) see(seen sight, now time.Time) {
+	if h.server != seen.server {
+		h.server, h.last, h.final, h.epochs = seen.server, 0, 0, nil
+	}
+	h.last = max(h.last, seen.last)
+	// A transaction that is prepared gets another name, so that it looks as if it were
+	// gone. While there are any, nothing becomes final.
+	for len(h.epochs) > 0 && seen.prepared == 0 && h.epochs[0].isOver(seen.holders) {
+		h.final = h.epochs[0].last
+		h.epochs = h.epochs[1:]
+	}
+	switch {
+	case seen.last <= h.final:
+	case len(seen.holders) == 0:
+		h.final, h.epochs = seen.last, nil
+	case len(h.epochs) < mostEpochs && (len(h.epochs) == 0 || h.epochs[len(h.epochs)-1].last < seen.last):
+		h.epochs = append(h.epochs, epoch{seen.last, now, seen.holders})
+	}
+}
+
+// isOver reports whether none is left of those that an epoch waits for.
+func (e *epoch) isOver(holders map[string]bool) bool {
+	for holder := range e.holders {
+		if holders[holder] {
+			return false
+		}
+	}
+	return true
+}
+
+// place returns up to where messages are final on a server.
+func (h *horizon) place() (final, server int64, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.final, h.server, h.back
+}
+
+// waiting returns for how long the oldest epoch has been waiting, and 0 if none is.
+func (h *horizon) waiting() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.epochs) == 0 {
+		return 0
+	}
+	return time.Since(h.epochs[0].since)
+}
+
+// holdup is how long a transaction may hold events up before that is logged.
+const holdup = 5 * time.Second
+
+// isToWarn reports whether to log that events are held up: every ten seconds.
+func (h *horizon) isToWarn() (held time.Duration, warn bool) {
+	held = h.waiting()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if held < holdup || time.Since(h.warned) < 2*holdup {
+		return held, false
+	}
+	h.warned = time.Now()
+	return held, true
+}
+
+// holder says in words who has had messages locked for the longest time.
+func (s *Store) holder(ctx context.Context) (string, error) {
+	var text *string
+	err := s.pool.QueryRow(ctx, s.dialect.SQL(`select coalesce(
+			(select format('prepared transaction %s of %s, since %s', p.gid, p.owner, p.prepared) from pg_prepared_xacts p
+				where p.database = current_database() and exists (select 1 from pg_locks l where l.pid is null and `+writesMessages+`) order by p.prepared limit 1),
+			(select format('process %s of %s (application %s), in a transaction since %s', a.pid, a.usename, a.application_name, a.xact_start) from pg_stat_activity a
+				where a.pid in (select l.pid from pg_locks l where `+writesMessages+`) order by a.xact_start limit 1))`),
+		s.dialect.SQL("@message")).Scan(&text)
+	if err != nil || text == nil {
+		return "", err
+	}
+	return *text, nil
+}
+
+func (s *Store) warnOfHoldup(ctx context.Context) {
+	held, warn := s.horizon.isToWarn()
+	if !warn {
+		return
+	}
+	holder, err := s.holder(ctx)
+	if err != nil || holder == "" {
+		holder = fmt.Sprintf("unknown (%v)", err)
+	}
+	s.engine.Logger.Warn("postgres: a transaction that has published and is still open holds up the events behind it", "for", held.Round(time.Millisecond), "holder", holder)
+}

@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/eventssql/internal/engine"
+)
+
+// Store is an engine of package durable on a PostgreSQL database. It is safe for use by
+// any number of goroutines.
+type Store struct {
+	*settings
+	dialect engine.Dialect
+	engine  *engine.Engine
+	pool    *pgxpool.Pool // the store's own
+	claims  chan struct{} // a token for each claim under way
+	horizon horizon
+	line    *engine.Line[[][]any] // of what is published
+	watch   watch
+
+	stop       context.CancelFunc
+	abandon    context.CancelFunc // what is being stored
+	background sync.WaitGroup
+	once       sync.Once
+	err        error
+}
+
+var _ durable.Engine = (*Store)(nil)
+
+// Open opens a store in the database of a pool, and makes the tables if there are none.
+// The store connects as the pool does, with a few connections of its own
+// ([WithConnections]), so that handlers that have all those of the pool do not cost it its
+// leases. It leaves the pool open.
+//
+// It refuses a standby, a server that commits asynchronously, tables of another version,
+// and a sequence of message ids that is behind the messages, with the remedy.
+func Open(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, error) {
+	chosen := readOptions(options)
+	s := &Store{settings: chosen, dialect: chosen.dialect(), line: engine.NewLine[[][]any](true)}
+	s.engine = &engine.Engine{Database: database{s}, Name: "postgres", MaxSize: chosen.maxSize, Retention: chosen.retention, Logger: chosen.logger}
+	if err := s.open(ctx, pool, options); err != nil {
+		if s.pool != nil {
+			s.pool.Close()
+		}
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) error {
+	if pool == nil {
+		return errors.New("the pool is nil")
+	}
+	config := pool.Config()
+	config.MaxConns, config.MinConns, config.MinIdleConns = int32(s.connections), 0, 0
+	own, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	if err != nil {
+		return err
+	}
+	s.pool = own
+	if err := s.check(ctx, pool); err != nil {
+		return err
+	}
+	if err := migrate(ctx, pool, options); err != nil {
+		return err
+	}
+	if err := s.checkSequence(ctx, pool); err != nil {
+		return err
+	}
+	if _, _, err := s.horizon.look(ctx, s); err != nil {
+		return err
+	}
+	s.claims = make(chan struct{}, s.connections/2)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop, s.abandon = stop, abandon
+	s.watch.init(s)
+	s.background.Go(func() { s.line.Run(background, func(ops []*publication) { s.publish(storing, ops) }) })
+	s.background.Go(func() { s.watch.run(background) })
+	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
+	if s.listen {
+		s.background.Go(func() { s.watch.listen(background, config.ConnConfig.Copy()) })
+	}
+	return nil
+}
+
+// Features returns all of them.
+func (*Store) Features() durable.Features { return engine.Features() }
+
+// Open opens a group, and makes it if there is none. A new one begins where the oldest
+// transaction begins that has published and is open still, so that it may get some of what
+// was stored just before.
+func (s *Store) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
+	return s.engine.Open(ctx, c)
+}
+
+// Close ends the goroutines of the store and closes its connections. What was asked for
+// before is stored, until ctx is done; what comes later is refused with
+// [durable.ErrClosed]. Subscriptions are to be closed before, the pool after.
+func (s *Store) Close(ctx context.Context) error {
+	s.once.Do(func() {
+		s.line.Close()
+		s.stop()
+		abandoned := context.AfterFunc(ctx, s.abandon)
+		s.background.Wait()
+		abandoned()
+		s.abandon()
+		s.engine.WakeAll()
+		s.pool.Close()
+	})
+	return s.err
+}
+
+// database is the store as its engine sees it.
+type database struct{ *Store }
+
+func (d database) Closed() bool { return d.line.Closed() }
+
+func (d database) Write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	if d.Closed() {
+		return durable.ErrClosed
+	}
+	return d.closedOr(d.transact(ctx, do))
+}
+
+// Claim leaves connections for those who settle: a claim waits while another process
+// claims in the same group.
+func (d database) Claim(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	select {
+	case d.claims <- struct{}{}:
+		defer func() { <-d.claims }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return d.Write(ctx, do)
+}
+
+func (d database) Read(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
+	if d.Closed() {
+		return durable.ErrClosed
+	}
+	rows, err := d.pool.Query(ctx, d.dialect.SQL(query), arguments...)
+	if err != nil {
+		return d.closedOr(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return d.closedOr(rows.Err())
+}
+
+// closedOr returns ErrClosed in place of what the pool says when the store was closed
+// meanwhile.
+func (d database) closedOr(err error) error {
+	if err != nil && d.Closed() {
+		return fmt.Errorf("%w: %w", durable.ErrClosed, err)
+	}
+	return err
+}
+
+// connect opens a connection that is in no pool.
+func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
+	defer cancel()
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// disconnect closes a connection, without patience.
+func disconnect(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // there is nothing more to say
+}

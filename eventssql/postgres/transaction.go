@@ -1,0 +1,112 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/typedbus/events/eventssql/internal/engine"
+)
+
+// transaction is one of the engine's. What it is to execute goes to the server together
+// with the next query, or with the commit, so that it takes few round trips.
+type transaction struct {
+	store *Store
+	conn  *pgx.Conn
+	batch pgx.Batch
+}
+
+// How long a transaction may take, and for how long a client that has a group locked may
+// be silent: one that was paused then is disconnected, and others go on.
+const (
+	longestTransaction = 10 * time.Second
+	longestSilence     = "3s"
+)
+
+// transact runs an operation in a transaction.
+func (s *Store) transact(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
+	defer cancel()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release() // a connection within a transaction is closed then
+	t := &transaction{store: s, conn: conn.Conn()}
+	t.batch.Queue("begin isolation level read committed")
+	if err := do(ctx, t); err != nil {
+		_, _ = t.conn.Exec(ctx, "rollback") // if it fails, Release ends the transaction
+		return err
+	}
+	t.batch.Queue("commit")
+	return t.send(ctx)
+}
+
+func (t *transaction) send(ctx context.Context) error {
+	batch := t.batch
+	t.batch = pgx.Batch{}
+	return t.conn.SendBatch(ctx, &batch).Close()
+}
+
+func (t *transaction) Exec(_ context.Context, changed *int64, statement string, arguments ...any) error {
+	queued := t.batch.Queue(t.store.dialect.SQL(statement), arguments...)
+	if changed != nil {
+		queued.Exec(func(tag pgconn.CommandTag) error {
+			*changed = tag.RowsAffected()
+			return nil
+		})
+	}
+	return nil
+}
+
+func (t *transaction) Query(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
+	t.batch.Queue(t.store.dialect.SQL(query), arguments...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := row(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return t.send(ctx)
+}
+
+// now is the time of the server, in microseconds.
+const now = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+
+// Enter locks the group. What is final is not, if the server is another one by now.
+func (t *transaction) Enter(ctx context.Context, group int64) (place engine.Place, ok bool, err error) {
+	final, known, err := t.store.horizon.place()
+	if err != nil {
+		return place, false, err
+	}
+	t.batch.Queue("set local idle_in_transaction_session_timeout = '" + longestSilence + "'")
+	var clock, server int64
+	err = t.Query(ctx, func(row engine.Row) error {
+		ok = true
+		return row.Scan(&place.Cursor)
+	}, "select cursor from @group where id = ? for update", group)
+	if err != nil || !ok {
+		return place, ok, err
+	}
+	// Only now: the lock may have been waited for.
+	err = t.Query(ctx, func(row engine.Row) error { return row.Scan(&clock, &server) }, "select "+now+", "+serverStart)
+	if place.Now = time.UnixMicro(clock); server == known {
+		place.Final = final
+	}
+	return place, true, err
+}
+
+// Final looks for itself, so that a group begins as late as it can.
+func (t *transaction) Final(ctx context.Context) (int64, error) {
+	_, final, err := t.store.horizon.look(ctx, t.store)
+	return final, err
+}
+
+func (t *transaction) Now(ctx context.Context) (time.Time, error) {
+	var clock int64
+	err := t.Query(ctx, func(row engine.Row) error { return row.Scan(&clock) }, "select "+now)
+	return time.UnixMicro(clock), err
+}

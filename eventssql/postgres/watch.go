@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/typedbus/events/eventssql/internal/engine"
+)
+
+// How often the store looks for what was committed: often while something happens, and
+// then ever more seldom. Two looks are never closer than leastLook.
+const (
+	leastLook = 5 * time.Millisecond
+	busyLook  = 10 * time.Millisecond
+	idleLook  = 250 * time.Millisecond
+)
+
+// watch is the goroutine that looks for what was committed, and wakes who waits for that;
+// and the one that listens for other processes, which makes it look sooner.
+type watch struct {
+	store     *Store
+	hurry     chan struct{} // has a token when there is reason to look at once
+	published atomic.Bool   // through this store: others are to be told when it is final
+}
+
+func (w *watch) init(s *Store) { w.store, w.hurry = s, make(chan struct{}, 1) }
+
+// look has the watch look at once.
+func (w *watch) look() {
+	select {
+	case w.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// run is the goroutine that looks.
+func (w *watch) run(ctx context.Context) {
+	pause, asked := busyLook, time.Time{}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		hurried := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-w.hurry:
+			hurried = true
+		}
+		begun := time.Now()
+		moved, err := w.once(ctx)
+		if err == nil && time.Since(asked) >= idleLook {
+			asked = time.Now()
+			err = w.wakeDue(ctx)
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			w.store.engine.Logger.Warn("postgres: cannot look for events", "error", err)
+			pause = time.Second
+		case moved || hurried || w.store.horizon.waiting() > 0:
+			pause = busyLook
+		default:
+			pause = min(idleLook, pause+pause/4+1)
+		}
+		timer.Reset(leastLook - time.Since(begun))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		timer.Reset(max(0, pause-time.Since(begun)))
+	}
+}
+
+// mostAsked is of how many ids it is asked which topics they have. When there are
+// more, all are woken.
+const mostAsked = 10_000
+
+// once looks, and wakes who may claim what has become final.
+func (w *watch) once(ctx context.Context) (moved bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
+	defer cancel()
+	before, final, err := w.store.horizon.look(ctx, w.store)
+	if err != nil {
+		return false, err
+	}
+	w.store.warnOfHoldup(ctx)
+	if before == final {
+		return false, nil
+	}
+	if final-before > mostAsked || before > final {
+		w.store.engine.WakeAll()
+	} else if err := w.wakeTopics(ctx, "select distinct topic from @message where id > ? and id <= ?", before, final); err != nil {
+		return true, err
+	}
+	if w.store.listen && w.published.Swap(false) {
+		_, err = w.store.pool.Exec(ctx, "select pg_notify($1, '')", w.store.channel())
+	}
+	return true, err
+}
+
+// wakeDue wakes the topics in which a delivery is due: through a settlement of another
+// process, or because its lease is over.
+func (w *watch) wakeDue(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
+	defer cancel()
+	topics := w.store.engine.Waiting()
+	if len(topics) == 0 {
+		return nil
+	}
+	return w.wakeTopics(ctx, `select distinct g.topic from @group g where g.topic in ({texts}) and exists (
+		select 1 from @delivery d where d.grp = g.id and d.due is not null and d.due <= 1000 * `+now+`)`, engine.List(topics))
+}
+
+func (w *watch) wakeTopics(ctx context.Context, query string, arguments ...any) error {
+	rows, err := w.store.pool.Query(ctx, w.store.dialect.SQL(query), arguments...)
+	if err != nil {
+		return err
+	}
+	topics, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	w.store.engine.Wake(topics...)
+	return err
+}
+
+// listen is the goroutine that listens for other processes. Looking finds the same, if
+// later: so a failure is not worth more than a line, and another try.
+func (w *watch) listen(ctx context.Context, config *pgx.ConnConfig) {
+	pause := busyLook
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := w.listenOnce(ctx, config)
+		if ctx.Err() != nil {
+			return
+		}
+		w.store.engine.Logger.Warn("postgres: cannot listen for other processes", "error", err)
+		if pause = min(2*pause, 5*time.Second); time.Since(begun) > time.Minute {
+			pause = busyLook
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+func (w *watch) listenOnce(ctx context.Context, config *pgx.ConnConfig) error {
+	conn, err := connect(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer disconnect(conn)
+	if _, err := conn.Exec(ctx, "listen "+w.store.channel()); err != nil {
+		return err
+	}
+	for {
+		w.look()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return err
+		}
+	}
+}
