@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // pick returns a running process of a role, or none.
 func (d *director) pick(role string) *process {
@@ -47,3 +50,20 @@ var (
 	rollWorker      = on("restart worker", 2, "worker", dismiss)
 	rollPublisher   = on("restart publisher", 1, "publisher", dismiss)
 )
+
+// onServer are the blows at what holds the database.
+var onServer = []blow{
+	{"kill server", 1, func(d *director) error {
+		if d.away.IsZero() {
+			d.away = time.Now().Add(time.Duration(d.random.Int64N(int64(d.lease))))
+			return d.server.kill()
+		}
+		return nil
+	}},
+	{"cut connections", 2, func(d *director) error {
+		if d.away.IsZero() {
+			_ = d.server.cut(context.Background()) // it may be hard to reach
+		}
+		return nil
+	}},
+}

@@ -35,6 +35,7 @@ type director struct {
 	store   store
 	counts  map[string]int // of blows
 	next    time.Time      // the next blow
+	away    time.Time      // until when the server is, if it is
 }
 
 // conduct runs a campaign and holds the ledgers against its rules.
@@ -81,6 +82,9 @@ func (d *director) run(ctx context.Context) error {
 	if found, err := d.storm(ctx); err != nil || found {
 		return err
 	}
+	if err := d.mend(ctx); err != nil {
+		return err
+	}
 	d.end("publisher")
 	if err := d.drain(ctx); err != nil {
 		return err
@@ -124,7 +128,21 @@ func (d *director) pass(ctx context.Context) error {
 		return context.Cause(ctx)
 	case <-time.After(10 * time.Millisecond):
 	}
+	if time.Now().After(d.away) {
+		if err := d.mend(ctx); err != nil {
+			return err
+		}
+	}
 	return d.tend()
+}
+
+// mend starts the server if it is away.
+func (d *director) mend(ctx context.Context) error {
+	if d.away.IsZero() {
+		return nil
+	}
+	d.away = time.Time{}
+	return d.server.restart(ctx)
 }
 
 func (d *director) strike() error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func (c *crew) add(j job) error {
 func (c *crew) start(p *process) error {
 	c.started++
 	p.Name = fmt.Sprintf("%s%d", p.Role[:1], c.started)
-	p.Engine, p.Address, p.Folder, p.Seed = c.engine.name, c.address, c.folder, c.random.Uint64()
+	p.Engine, p.Address, p.Folder, p.Seed = c.engine.name, cmp.Or(p.Address, c.address), c.folder, c.random.Uint64()
 	text, err := json.Marshal(p.job)
 	if err != nil {
 		return err

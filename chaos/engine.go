@@ -26,7 +26,7 @@ type engine struct {
 }
 
 // engines are all of them, in the order in which they have their turn.
-var engines = []*engine{onSQLite}
+var engines = []*engine{onSQLite, onPostgres}
 
 func engineOf(name string) *engine {
 	for _, e := range engines {

@@ -57,7 +57,12 @@ func (p *plan) try(ctx context.Context, e *engine) error {
 		return err
 	}
 	var violated []string
+	tried := 0
 	for _, sc := range chosen {
+		if sc.only != nil && sc.only != e {
+			continue
+		}
+		tried++
 		fmt.Fprintf(p.out, "\n== %s, %s: %s\n", e.name, sc.name, sc.about)
 		begun := time.Now()
 		r, err := play(ctx, sc, p.stage(e))
@@ -75,7 +80,7 @@ func (p *plan) try(ctx context.Context, e *engine) error {
 	if len(violated) > 0 {
 		return fmt.Errorf("%s: promises are broken in %v", e.name, violated)
 	}
-	fmt.Fprintf(p.out, "\nchaos: %s keeps its promises, in %d scenarios\n", e.name, len(chosen))
+	fmt.Fprintf(p.out, "\nchaos: %s keeps its promises, in %d scenarios\n", e.name, tried)
 	return nil
 }
 

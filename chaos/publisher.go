@@ -133,7 +133,7 @@ func (l *lane) transact(ctx context.Context, _ int) error {
 	switch {
 	case l.Stubborn:
 		time.Sleep(l.Hold)
-	case l.random.IntN(3) == 0:
+	case l.random.IntN(8) == 0:
 		time.Sleep(time.Duration(l.random.Int64N(int64(l.Hold) + 1)))
 	}
 	if l.random.IntN(3) > 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -87,15 +86,25 @@ func act(text string) error {
 	return a.ledger.close()
 }
 
-// open opens the store, as often as it takes: a database may be away.
-func (a *actor) open(ctx context.Context) (store, error) {
+// open opens the store, as often as it takes.
+func (a *actor) open(ctx context.Context) (s store, err error) {
+	err = a.insist(ctx, "", func() (err error) {
+		s, err = engineOf(a.Engine).open(ctx, a.Address)
+		return err
+	})
+	return s, err
+}
+
+// insist does something again and again until it succeeds, for as long as patience lasts:
+// the database may be away.
+func (a *actor) insist(ctx context.Context, group string, do func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
-		s, err := engineOf(a.Engine).open(ctx, a.Address)
+		err := do()
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
-			return s, err
+			return err
 		}
-		a.complain("", fmt.Errorf("open: %w", err))
+		a.complain(group, err)
 		time.Sleep(100 * time.Millisecond)
 	}
 }

@@ -23,7 +23,7 @@ type sabotage struct {
 var sabotages = []*sabotage{
 	{
 		name: "fence", about: "a settlement counts although the event is another's by now",
-		scenario: "held-up", file: "eventssql/sqlite/settle.go",
+		scenario: "held-up", file: "eventssql/internal/engine/settle.go",
 		old: `" where grp = ? and id = ? and token = ? and due is not null"`,
 		new: `" where grp = ? and id = ? and ? is not null and due is not null"`,
 	},
@@ -43,13 +43,13 @@ var sabotages = []*sabotage{
 	},
 	{
 		name: "prefetch-crash", about: "an event whose lease ran out is not handed out alone",
-		scenario: "killer", file: "eventssql/sqlite/claim.go",
+		scenario: "killer", file: "eventssql/internal/engine/claim.go",
 		old: `func (d *delivery) isSuspect() bool { return d.token%2 == 1 || d.suspect }`,
 		new: `func (d *delivery) isSuspect() bool { return false }`,
 	},
 	{
 		name: "crash-count", about: "a crash counts as an attempt for all that the process had",
-		scenario: "killer", file: "eventssql/sqlite/claim.go",
+		scenario: "killer", file: "eventssql/internal/engine/claim.go",
 		old: `func (d *delivery) isSuspect() bool { return d.token%2 == 1 || d.suspect }`,
 		new: `func (d *delivery) isSuspect() bool {
 	d.attempt += int(d.token % 2)
@@ -58,9 +58,9 @@ var sabotages = []*sabotage{
 	},
 	{
 		name: "scan-order", about: "what is due is handed out whatever is before it in its key",
-		engine: "sqlite", scenario: "mixed", file: "eventssql/sqlite/claim.go",
-		old: "if !d.order.Valid {\n\t\treturn false, nil",
-		new: "if d.id > 0 {\n\t\treturn false, nil",
+		scenario: "mixed", file: "eventssql/internal/engine/claim.go",
+		old: "if !d.order.Valid || !d.line.taken && d.line.earlier <= mine {",
+		new: "if d.id > 0 || mine > 0 {",
 	},
 }
 

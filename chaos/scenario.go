@@ -13,19 +13,24 @@ type scenario struct {
 	name  string
 	about string
 	run   func(context.Context, *stage) (result, error)
+	only  *engine // that it is for, or nil
 }
 
 // scenarios are all of them, the short ones first.
 var scenarios = []*scenario{
-	{"killer", "an event kills each process that handles it, and 100 others are in its hands", killer},
-	{"close-over", "Close is called with a context that is over", closeOver},
-	{"conflict", "two processes disagree on the order of a group", conflict},
-	{"forward-away", "the destination of Forward is away for long", forwardAway},
-	{"rolling", "workers and publishers are restarted by SIGTERM, and nothing is handled twice", rolling},
-	{"careless", "the same, and Close gets the context of the signal", careless},
-	{"open", "transactions that publish stay open for three leases", open},
-	{"held-up", "workers are stopped for longer than their lease, and find others at work on what they had", heldUp},
-	{"mixed", "publishers and workers are killed, held up and restarted", mixed},
+	{"killer", "an event kills each process that handles it, and 100 others are in its hands", killer, nil},
+	{"close-over", "Close is called with a context that is over", closeOver, nil},
+	{"conflict", "two processes disagree on the order of a group", conflict, nil},
+	{"forward-away", "the destination of Forward is away for long", forwardAway, nil},
+	{"rolling", "workers and publishers are restarted by SIGTERM, and nothing is handled twice", rolling, nil},
+	{"careless", "the same, and Close gets the context of the signal", careless, nil},
+	{"open", "transactions that publish stay open for three leases", open, nil},
+	{"held-up", "workers are stopped for longer than their lease, and find others at work on what they had", heldUp, nil},
+	{"prepared", "a transaction is prepared, and the server is killed before it is committed", prepared, onPostgres},
+	{"set-back", "the sequence of ids is set back, and mended", setBack, onPostgres},
+	{"pool-busy", "handlers have all connections of the pool for longer than their lease", poolBusy, onPostgres},
+	{"stalled", "a connection stalls without being closed", stalled, onPostgres},
+	{"mixed", "publishers and workers are killed, held up and restarted", mixed, nil},
 }
 
 // For how long blows fall in a short scenario.
@@ -61,6 +66,9 @@ func mixed(ctx context.Context, s *stage) (result, error) {
 		lease: lease, every: 400 * time.Millisecond,
 		jobs:  []job{s.worker(), s.publisher(), s.worker(), s.publisher(), s.worker(), s.publisher()},
 		blows: []blow{killWorker, killPublisher, holdUpWorker, holdUpPublisher, rollWorker, rollPublisher},
+	}
+	if s.server != nil {
+		c.blows = append(c.blows, onServer...)
 	}
 	return c.conduct(ctx, s)
 }

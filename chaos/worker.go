@@ -33,17 +33,22 @@ func (a *actor) work(ctx context.Context) (err error) {
 		if g.ordered {
 			options = append(options, durable.WithOrderByKey())
 		}
-		s, failed := durable.Subscribe(ctx, a.store, topic, g.name, a.handler(g), options...)
-		if failed != nil && ctx.Err() == nil {
-			err = failed
-		}
-		if failed != nil {
+		err = a.insist(ctx, g.name, func() error {
+			s, err := durable.Subscribe(ctx, a.store, topic, g.name, a.handler(g), options...)
+			if err == nil {
+				subscriptions = append(subscriptions, s)
+			}
+			return err
+		})
+		if err != nil {
 			break
 		}
-		subscriptions = append(subscriptions, s)
 	}
 	if err == nil {
 		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		err = nil // it was asked to end, perhaps before it has begun
 	}
 	closing, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
