@@ -43,12 +43,12 @@ func holdUp(d *director, p *process) {
 }
 
 var (
-	killWorker      = on("kill worker", 4, "worker", kill)
-	killPublisher   = on("kill publisher", 2, "publisher", kill)
-	holdUpWorker    = on("hold up worker", 4, "worker", holdUp)
-	holdUpPublisher = on("hold up publisher", 1, "publisher", holdUp)
-	rollWorker      = on("restart worker", 2, "worker", dismiss)
-	rollPublisher   = on("restart publisher", 1, "publisher", dismiss)
+	killWorker      = on("kill worker", 8, "worker", kill)
+	killPublisher   = on("kill publisher", 4, "publisher", kill)
+	holdUpWorker    = on("hold up worker", 8, "worker", holdUp)
+	holdUpPublisher = on("hold up publisher", 2, "publisher", holdUp)
+	rollWorker      = on("restart worker", 4, "worker", dismiss)
+	rollPublisher   = on("restart publisher", 2, "publisher", dismiss)
 )
 
 // onServer are the blows at what holds the database.
@@ -60,7 +60,7 @@ var onServer = []blow{
 		}
 		return nil
 	}},
-	{"cut connections", 2, func(d *director) error {
+	{"cut connections", 3, func(d *director) error {
 		if d.away.IsZero() {
 			_ = d.server.cut(context.Background()) // it may be hard to reach
 		}

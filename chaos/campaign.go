@@ -59,6 +59,9 @@ func (c campaign) conduct(ctx context.Context, s *stage) (result, error) {
 	return found, errors.Join(err, failed, d.store.shut(closing), l.close())
 }
 
+// headStart is how long workers look for events before there are any.
+const headStart = 500 * time.Millisecond
+
 func (d *director) run(ctx context.Context) error {
 	for _, g := range d.groups {
 		var options []durable.GroupOption
@@ -74,10 +77,16 @@ func (d *director) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, j := range d.jobs {
-		if err := d.add(j); err != nil {
-			return err
+	for _, role := range []string{"worker", "publisher"} {
+		for _, j := range d.jobs {
+			if j.Role != role {
+				continue
+			}
+			if err := d.add(j); err != nil {
+				return err
+			}
 		}
+		time.Sleep(headStart)
 	}
 	if found, err := d.storm(ctx); err != nil || found {
 		return err

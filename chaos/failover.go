@@ -188,3 +188,33 @@ func stalled(ctx context.Context, s *stage) (result, error) {
 	r, err := c.conduct(ctx, s.short())
 	return r, errors.Join(err, through.close())
 }
+
+// first makes a group while the transaction that is the first to publish is open: the group
+// gets what that commits.
+func first(ctx context.Context, s *stage) (result, error) {
+	var x expectation
+	err := s.on(ctx, func(st store) error {
+		tx, err := st.begin(ctx)
+		if err != nil {
+			return err
+		}
+		err = durable.PublishBatch(ctx, tx, topic, numbered(1))
+		declared := durable.Declare(ctx, st, topic.Name(), "group")
+		if err := errors.Join(err, declared, tx.commit(ctx)); err != nil {
+			return err
+		}
+		var seen record
+		sub, err := durable.Subscribe(ctx, st, topic, "group", func(ctx context.Context, e Event) error {
+			seen.note(ctx, e)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		x.await(patience/4, func() bool { return seen.len() > 0 }, "what was committed after the group was made is handled")
+		closing, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return errors.Join(err, sub.Close(closing))
+	})
+	return x.result, err
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"text/tabwriter"
 	"time"
 )
@@ -144,6 +145,13 @@ func (p *plan) notice(ctx context.Context, e *engine, s *sabotage, folder string
 	begun := time.Now()
 	for n := range brokenRuns {
 		fmt.Fprintf(p.out, "\n== %s, broken by %s, run %d: %s\n", e.name, s.name, n+1, s.about)
+		if scenes[0].directed {
+			if out, err := exec.CommandContext(ctx, program, "-engine="+e.name, "-scenario="+s.scenario).CombinedOutput(); err != nil {
+				fmt.Fprintf(p.out, "%s", out)
+				return fmt.Sprintf("noticed after %v: %v", time.Since(begun).Round(time.Second), err), nil
+			}
+			continue
+		}
 		on := p.stage(e)
 		on.program, on.duration, on.saying, on.hasty = program, brokenTime, 2*time.Second, true
 		on.random = rand.New(rand.NewPCG(p.seed, uint64(n)))

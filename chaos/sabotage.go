@@ -62,6 +62,27 @@ var sabotages = []*sabotage{
 		old: "if !d.order.Valid || !d.line.taken && d.line.earlier <= mine {",
 		new: "if d.id > 0 || mine > 0 {",
 	},
+	{
+		name: "horizon", about: "the cursor goes by ids, whatever has not been committed yet",
+		engine: "postgres", scenario: "open", file: "eventssql/postgres/horizon.go",
+		old: "case len(seen.holders) == 0:",
+		new: "case true:",
+	},
+	{
+		name: "look-order", about: "the locks are looked at before the last id, not after",
+		engine: "postgres", scenario: "open", file: "eventssql/postgres/horizon.go",
+		old: "if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {",
+		new: `if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, 0, err
+	}
+	if err := s.pool.QueryRow(ctx, s.dialect.SQL("select last_value from @message_id")).Scan(&seen.last); err != nil {`,
+	},
+	{
+		name: "is-called", about: "the first id counts as taken before it is",
+		engine: "postgres", scenario: "first", file: "eventssql/postgres/horizon.go",
+		old: "case when is_called then last_value else 0 end",
+		new: "last_value",
+	},
 }
 
 // apply writes the changed source and an overlay for the go command into a folder, and
