@@ -86,7 +86,11 @@ func (d *director) run(ctx context.Context) error {
 				return err
 			}
 		}
-		time.Sleep(headStart)
+		for end := time.Now().Add(headStart); time.Now().Before(end); {
+			if err := d.pass(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	if found, err := d.storm(ctx); err != nil || found {
 		return err

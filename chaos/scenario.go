@@ -39,7 +39,7 @@ var scenarios = []*scenario{
 // For how long blows fall in a short scenario.
 const (
 	shortTime      = 10 * time.Second
-	shortQuickTime = 4 * time.Second
+	shortQuickTime = 3 * time.Second
 )
 
 func (s *stage) short() *stage {
@@ -57,7 +57,7 @@ func (s *stage) short() *stage {
 const lease = time.Second
 
 func (s *stage) publisher() job {
-	return job{Role: "publisher", Lease: lease, Pause: 40 * time.Millisecond, Hold: s.engine.longest}
+	return job{Role: "publisher", Lease: lease, Pause: 80 * time.Millisecond, Hold: s.engine.longest}
 }
 
 func (s *stage) worker() job {

@@ -70,6 +70,7 @@ func (a *actor) handler(g group) func(context.Context, Event) error {
 		a.ledger.write(r)
 		r.Kind, r.Since = isEnded, began
 		if e.Fate == isKiller && g.fateful {
+			a.ledger.write(entry{Kind: isSlain})
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // until it has come
 		}
