@@ -24,6 +24,7 @@ TESTED := ./internal/budget ./examples/... ./internal/... ./...
 
 FUZZTIME ?= 30s
 MODELTIME ?= 1h
+CHAOSTIME ?= 10m
 BENCH ?= .
 BENCHTIME ?= 300ms
 ROUNDS ?= 6
@@ -114,6 +115,13 @@ model: ## Run the model of queues for MODELTIME=1h
 .PHONY: model-perturbed
 model-perturbed: ## The same on a copy in which goroutines let others run where that matters
 	go -C tools run ./perturb -root .. -run TestQueuesAgreeWithModel -timeout 0 . -queue.model=$(MODELTIME)
+
+# With BREAK the run is one of engines that were broken on purpose, which it has to notice.
+.PHONY: chaos
+chaos: ## Kill, stop and restart processes of durable events for CHAOSTIME=10m (ENGINE=sqlite, SCENARIO=rolling, QUICK=1, BREAK=all)
+	@mkdir -p bin
+	@cd chaos && go build -o ../bin/chaos . && ../bin/chaos -time=$(CHAOSTIME) \
+		$(if $(ENGINE),-engine=$(ENGINE)) $(if $(SCENARIO),-scenario=$(SCENARIO)) $(if $(QUICK),-quick) $(if $(BREAK),-break=$(BREAK))
 
 .PHONY: cover
 cover: ## Show the test coverage of the library, least covered functions first
