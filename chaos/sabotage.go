@@ -71,11 +71,11 @@ var sabotages = []*sabotage{
 	{
 		name: "look-order", about: "the locks are looked at before the last id, not after",
 		engine: "postgres", scenario: "open", file: "eventssql/postgres/horizon.go",
-		old: "if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {",
-		new: `if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		old: "if err := conn.SendBatch(ctx, &batch).Close(); err != nil {",
+		new: `if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, 0, err
 	}
-	if err := s.pool.QueryRow(ctx, s.dialect.SQL("select last_value from @message_id")).Scan(&seen.last); err != nil {`,
+	if err := conn.QueryRow(ctx, s.dialect.SQL("select last_value from @message_id")).Scan(&seen.last); err != nil {`,
 	},
 	{
 		name: "is-called", about: "the first id counts as taken before it is",
