@@ -21,10 +21,11 @@
 //
 // # Who waits for whom
 //
-// The store has four kinds of goroutines: one stores what is published, one looks for what
+// Who publishes while nobody else does stores his messages himself. The store has four
+// goroutines: one stores what is published meanwhile, one looks for what
 // others have committed and wakes receivers, one listens for other processes and so makes
 // that look sooner, one sweeps. Receivers claim and settle in goroutines of package
 // durable. Processes meet in the row of a group, which a claim locks, and with it a
 // settlement where order is kept. A process that stands still with that lock is
-// disconnected by the server after three seconds. Times are those of the server.
+// disconnected by the server after a second. Times are those of the server.
 package postgres

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/typedbus/events/durable"
@@ -46,18 +45,50 @@ func (s *Store) publish(ctx context.Context, calls []*publication) {
 		}
 		return
 	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	engine.Finish(calls, err)
 }
 
-// insert inserts messages. Statements that are sent together are one transaction.
+// insert inserts messages, in one transaction.
 func (s *Store) insert(ctx context.Context, rows [][]any) error {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
-	var batch pgx.Batch
-	for statement, arguments := range s.inserts(rows) {
-		batch.Queue(statement, arguments...)
+	defer context.AfterFunc(s.storing, cancel)()
+	if len(rows) == 1 {
+		for statement, arguments := range s.inserts(rows) {
+			_, err := s.pool.Exec(ctx, statement, arguments...)
+			return s.explain(err)
+		}
 	}
-	return s.explain(s.pool.SendBatch(ctx, &batch).Close())
+	final, _, _ := s.horizon.place()
+	_, err := s.pool.Exec(ctx, s.dialect.SQL(insertColumns), columns(final, rows)...)
+	return s.explain(err)
+}
+
+// insertColumns inserts many messages for which the values of each column are an array: so
+// each costs a third of what it does with a statement of its own.
+const insertColumns = `insert into @message (id, topic, mid, key, headers, data, at, after, stored)
+	select n.id / (n.id > ?)::int, n.topic, n.mid, n.key, n.headers, n.data, n.at, n.after, n.stored
+	from (select nextval('@message_id') as id, u.* from unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bigint[])
+		as u(topic, mid, key, headers, data, at, after, stored)) as n`
+
+// columns returns the arguments of insertColumns.
+func columns(final int64, rows [][]any) []any {
+	topics, ids, keys, headers := make([]string, len(rows)), make([]string, len(rows)), make([]*string, len(rows)), make([]string, len(rows))
+	data, at, after, stored := make([][]byte, len(rows)), make([]int64, len(rows)), make([]*int64, len(rows)), make([]int64, len(rows))
+	for i, row := range rows {
+		topics[i], ids[i], headers[i] = row[0].(string), row[1].(string), row[3].(string)
+		data[i], at[i], stored[i] = row[4].([]byte), row[5].(int64), row[7].(int64)
+		if key, ok := row[2].(string); ok {
+			keys[i] = &key
+		}
+		if due, ok := row[6].(int64); ok {
+			after[i] = &due
+		}
+	}
+	return []any{final, topics, ids, keys, headers, data, at, after, stored}
 }
 
 // inserts returns the statements that insert messages, behind what is final.

@@ -45,7 +45,8 @@ var _ durable.Engine = (*Store)(nil)
 // and a sequence of message ids that is behind the messages, with the remedy.
 func Open(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, error) {
 	chosen := readOptions(options)
-	s := &Store{settings: chosen, dialect: chosen.dialect(), line: engine.NewLine[[][]any](true)}
+	s := &Store{settings: chosen, dialect: chosen.dialect()}
+	s.line = engine.NewLine(true, s.publish)
 	s.engine = &engine.Engine{Database: database{s}, Name: "postgres", MaxSize: chosen.maxSize, Retention: chosen.retention, Logger: chosen.logger}
 	if err := s.open(ctx, pool, options); err != nil {
 		if s.pool != nil {
@@ -88,7 +89,7 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.watch.init(s)
-	s.background.Go(func() { s.line.Run(background, func(ops []*publication) { s.publish(s.storing, ops) }) })
+	s.background.Go(func() { s.line.Run(s.storing) })
 	s.background.Go(func() { s.watch.run(background) })
 	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
 	if s.listen {

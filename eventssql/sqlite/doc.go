@@ -16,9 +16,9 @@
 //
 // # How it is written
 //
-// SQLite has one writer at a time. All that the engine writes goes through one
-// goroutine, which stores what many ask for in one transaction, so that they share
-// the wait for the disk. What others commit, in this process or another, it learns
+// SQLite has one writer at a time. All that the engine writes goes by one connection:
+// who finds nobody at it writes by himself, and what comes up meanwhile is stored in
+// one transaction by a goroutine of the store, so that many share the wait for the disk. What others commit, in this process or another, it learns
 // from SQLite's counter of changes, at which it looks every 10 milliseconds and, when
 // nothing happens, every 250.
 //

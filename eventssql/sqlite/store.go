@@ -79,11 +79,11 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.writer = newWriter(s.dialect, s.db, writing)
-	s.watch = watch{store: s, conn: reading}
 	storing, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	s.abandon = abandon
-	s.background.Go(func() { s.writer.Run(background, func(ops []*operation) { s.writer.store(storing, ops) }) })
+	s.writer = newWriter(storing, s.dialect, s.db, writing)
+	s.watch = watch{store: s, conn: reading}
+	s.background.Go(func() { s.writer.Run(storing) })
 	s.background.Go(func() { s.watch.run(background) })
 	s.background.Go(func() { (&wal{store: s, path: file + "-wal", limit: walLimit}).run(background) })
 	s.background.Go(func() { s.engine.SweepNowAndThen(background) })

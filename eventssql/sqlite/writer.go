@@ -13,20 +13,23 @@ import (
 	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
-// writer is the one goroutine that writes.
+// writer is what writes, one goroutine at a time.
 type writer struct {
 	engine.Dialect
 	*engine.Line[func(context.Context, engine.Tx) error] // in a transaction; maybe more than once
 
 	db   *sql.DB
-	conn *sql.Conn            // of the goroutine alone
-	stmt map[string]*sql.Stmt // of the goroutine alone
+	conn *sql.Conn            // of who stores, as all below
+	stmt map[string]*sql.Stmt // by their text
 }
 
 type operation = engine.Operation[func(context.Context, engine.Tx) error]
 
-func newWriter(d engine.Dialect, db *sql.DB, conn *sql.Conn) *writer {
-	return &writer{Dialect: d, Line: engine.NewLine[func(context.Context, engine.Tx) error](false), db: db, conn: conn, stmt: make(map[string]*sql.Stmt)}
+// newWriter returns a writer. What it has begun to store it stores, until storing is done.
+func newWriter(storing context.Context, d engine.Dialect, db *sql.DB, conn *sql.Conn) *writer {
+	w := &writer{Dialect: d, db: db, conn: conn, stmt: make(map[string]*sql.Stmt)}
+	w.Line = engine.NewLine(false, func(_ context.Context, ops []*operation) { w.store(storing, ops) })
+	return w
 }
 
 // store stores operations in one transaction, or each in one of its own if one of

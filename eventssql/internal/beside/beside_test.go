@@ -88,12 +88,14 @@ func BenchmarkDurable(b *testing.B) {
 }
 
 func benchmarkPublish(b *testing.B, publishers, batch int, publish func(context.Context, int) error) {
+	ctx, cancel := context.WithCancel(b.Context()) // as that of a request
+	defer cancel()
 	var group sync.WaitGroup
 	b.ResetTimer()
 	for p := range publishers {
 		group.Go(func() {
 			for i := p * batch; i < b.N; i += publishers * batch {
-				if err := publish(context.Background(), batch); err != nil {
+				if err := publish(ctx, batch); err != nil {
 					b.Error(err)
 					return
 				}

@@ -10,16 +10,19 @@ import (
 // mostAtOnce is how many operations are stored together.
 const mostAtOnce = 512
 
-// Line is where operations wait for one goroutine that stores all those together that
-// have come up while it was at the last ones, so that they share the wait for the
-// disk.
+// Line is where operations wait while others are stored: those that have come up
+// meanwhile are stored together, and share the wait for the disk. At any time one
+// goroutine stores at most: that of a caller who found nobody at it, for his own
+// operation; or that of Run, for those that have come up.
 type Line[T any] struct {
+	store     func(context.Context, []*Operation[T])
 	impatient bool
 
 	mu      sync.Mutex
+	changed sync.Cond       // what Run waits for may have come; with mu
 	pending []*Operation[T] // guarded by mu
+	busy    bool            // somebody stores; guarded by mu
 	closed  bool            // guarded by mu
-	work    chan struct{}   // has a token while there may be pending operations
 }
 
 // Operation is what is to be stored.
@@ -29,10 +32,13 @@ type Operation[T any] struct {
 	done chan struct{}
 }
 
-// NewLine returns a line. In an impatient one Do returns at the end of its context, though
-// the operation is under way.
-func NewLine[T any](impatient bool) *Line[T] {
-	return &Line[T]{impatient: impatient, work: make(chan struct{}, 1)}
+// NewLine returns a line whose operations store stores, one call at a time, with the context
+// of Do or that of Run. In an impatient one the context of Do ends the wait for an operation
+// that is under way with others.
+func NewLine[T any](impatient bool, store func(context.Context, []*Operation[T])) *Line[T] {
+	l := &Line[T]{impatient: impatient, store: store}
+	l.changed.L = &l.mu
+	return l
 }
 
 // Do has an operation done and returns when it is stored. If ctx is done before it has
@@ -40,13 +46,30 @@ func NewLine[T any](impatient bool) *Line[T] {
 func (l *Line[T]) Do(ctx context.Context, what T) error {
 	op := &Operation[T]{What: what, done: make(chan struct{})}
 	l.mu.Lock()
-	if l.closed {
+	switch {
+	case l.closed:
 		l.mu.Unlock()
 		return durable.ErrClosed
+	case ctx.Err() != nil:
+		l.mu.Unlock()
+		return context.Cause(ctx)
+	case l.busy || len(l.pending) > 0:
+		l.pending = append(l.pending, op) // whoever is busy will signal
+		l.mu.Unlock()
+		return l.wait(ctx, op)
 	}
-	l.pending = append(l.pending, op)
+	l.busy = true
 	l.mu.Unlock()
-	l.signal()
+	l.store(ctx, []*Operation[T]{op})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy = false; len(l.pending) > 0 || l.closed {
+		l.changed.Signal()
+	}
+	return op.err
+}
+
+func (l *Line[T]) wait(ctx context.Context, op *Operation[T]) error {
 	select {
 	case <-op.done:
 		return op.err
@@ -56,13 +79,6 @@ func (l *Line[T]) Do(ctx context.Context, what T) error {
 		}
 		<-op.done
 		return op.err
-	}
-}
-
-func (l *Line[T]) signal() {
-	select {
-	case l.work <- struct{}{}:
-	default:
 	}
 }
 
@@ -78,18 +94,6 @@ func (l *Line[T]) withdraw(op *Operation[T]) bool {
 	return false
 }
 
-func (l *Line[T]) next() []*Operation[T] {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := min(len(l.pending), mostAtOnce)
-	ops := l.pending[:n:n]
-	l.pending = l.pending[n:]
-	if len(l.pending) > 0 {
-		l.signal()
-	}
-	return ops
-}
-
 // Closed reports whether operations are refused.
 func (l *Line[T]) Closed() bool {
 	l.mu.Lock()
@@ -97,24 +101,34 @@ func (l *Line[T]) Closed() bool {
 	return l.closed
 }
 
-// Close refuses operations from now on.
+// Close refuses operations from now on, and has Run end when those before are stored.
 func (l *Line[T]) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
+	l.changed.Signal()
 }
 
-// Run is the goroutine. When ctx is done it stores what is pending, and ends.
-func (l *Line[T]) Run(ctx context.Context, store func([]*Operation[T])) {
-	for over := false; !over; {
-		select {
-		case <-l.work:
-		case <-ctx.Done():
-			over = true
+// Run stores what has come up while others were stored, with ctx. It returns after Close,
+// when nobody stores anything any more.
+func (l *Line[T]) Run(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		for l.busy || len(l.pending) == 0 && !l.closed {
+			l.changed.Wait()
 		}
-		for ops := l.next(); len(ops) > 0; ops = l.next() {
-			store(ops)
+		if len(l.pending) == 0 {
+			return
 		}
+		n := min(len(l.pending), mostAtOnce)
+		ops := l.pending[:n:n]
+		l.pending = l.pending[n:]
+		l.busy = true
+		l.mu.Unlock()
+		l.store(ctx, ops)
+		l.mu.Lock()
+		l.busy = false
 	}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -73,10 +74,8 @@ func (e *Engine) encode(m *durable.Message) ([]any, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
-	for what, name := range map[string]string{"topic": m.Topic, "id": m.ID, "key": m.Key, "source": m.Source} {
-		if err := checkName(what, name); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(checkName("topic", m.Topic), checkName("id", m.ID), checkName("key", m.Key), checkName("source", m.Source)); err != nil {
+		return nil, err
 	}
 	headers, err := json.Marshal(envelope{m.Source, m.ContentType, m.Headers})
 	if err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -39,10 +40,8 @@ const never = math.MaxInt64
 
 // Open opens a group, and makes it if there is none.
 func (e *Engine) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
-	for what, name := range map[string]string{"topic": c.Topic, "name of the group": c.Group} {
-		if err := checkName(what, name); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(checkName("topic", c.Topic), checkName("name of the group", c.Group)); err != nil {
+		return nil, err
 	}
 	r := &receiver{Consumer: &c, engine: e, held: make(map[int64]holding)}
 	if err := e.Write(ctx, r.open); err != nil {
