@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,10 +34,10 @@ var identifier = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 // WithSchema sets the schema that the tables are in, by its exact name. The default is
 // public.
 //
-// It panics if schema is empty, or longer than 63 bytes.
+// It panics if schema is empty, longer than 63 bytes, or has a quote or a semicolon in it.
 func WithSchema(schema string) Option {
-	if schema == "" || len(schema) > 63 {
-		panic(fmt.Sprintf("postgres: WithSchema(%q): want 1 to 63 bytes", schema))
+	if schema == "" || len(schema) > 63 || strings.ContainsAny(schema, "'\";\x00") {
+		panic(fmt.Sprintf("postgres: WithSchema(%q): want 1 to 63 bytes without quotes and semicolons", schema))
 	}
 	return option(func(s *settings) { s.schema = schema })
 }

@@ -72,7 +72,7 @@ create table if not exists @inbox (
 func Schema(options ...Option) string {
 	s := readOptions(options)
 	d := s.dialect()
-	return strings.ReplaceAll(d.SQL(schema), "#", s.prefix) +
+	return d.SQL(strings.ReplaceAll(schema, "#", s.prefix)) +
 		d.SQL(fmt.Sprintf("insert into @schema select %d where not exists (select 1 from @schema);\n", schemaVersion))
 }
 

@@ -67,7 +67,7 @@ func TestConformanceBehindPooler(t *testing.T) {
 	pool := connectTo(t, needPooler(t), "default_query_exec_mode=exec")
 	prefix := newSchema(t)
 	durabletest.Run(t, func(t *testing.T) durable.Engine {
-		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithoutListen(), postgres.WithSchema("Behind it"), postgres.WithPrefix(prefix+newSchema(t)+"_"))
+		store, err := postgres.Open(t.Context(), pool, quiet(), postgres.WithoutListen(), postgres.WithSchema("Behind #{texts} ? a@b.c"), postgres.WithPrefix(prefix+newSchema(t)+"_"))
 		require.NoError(t, err)
 		return &guest{store, pool}
 	})

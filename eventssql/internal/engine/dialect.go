@@ -48,20 +48,21 @@ func newDialect(tables string, numbered bool, words []string) Dialect {
 	return Dialect{Tables: tables, Numbered: numbered, words: strings.NewReplacer(words...)}
 }
 
-// SQL returns a statement in the words of the database.
+// SQL returns a statement in the words of the database. The names of tables come last: what
+// is in them is nobody's word or parameter.
 func (d Dialect) SQL(statement string) string {
-	statement = strings.ReplaceAll(d.words.Replace(statement), "@", d.Tables)
-	if !d.Numbered {
-		return statement
-	}
-	parts := strings.Split(statement, "?")
-	var b strings.Builder
-	for i, part := range parts {
-		if b.WriteString(part); i < len(parts)-1 {
-			b.WriteString("$" + strconv.Itoa(i+1))
+	statement = d.words.Replace(statement)
+	if d.Numbered {
+		parts := strings.Split(statement, "?")
+		var b strings.Builder
+		for i, part := range parts {
+			if b.WriteString(part); i < len(parts)-1 {
+				b.WriteString("$" + strconv.Itoa(i+1))
+			}
 		}
+		statement = b.String()
 	}
-	return b.String()
+	return strings.ReplaceAll(statement, "@", d.Tables)
 }
 
 // Hash returns a number for a name, for where a database wants one.
