@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,7 +49,7 @@ func (s *Store) transact(ctx context.Context, do func(context.Context, engine.Tx
 		return err
 	}
 	t.batch.Queue("commit")
-	return t.send(ctx)
+	return t.Answer(ctx)
 }
 
 // acquire takes a connection of the pool.
@@ -62,7 +63,10 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, err
 }
 
-func (t *transaction) send(ctx context.Context) error {
+func (t *transaction) Answer(ctx context.Context) error {
+	if t.batch.Len() == 0 {
+		return nil
+	}
 	batch := t.batch
 	t.batch = pgx.Batch{}
 	return t.conn.SendBatch(ctx, &batch).Close()
@@ -79,7 +83,7 @@ func (t *transaction) Exec(_ context.Context, changed *int64, statement string, 
 	return nil
 }
 
-func (t *transaction) Query(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
+func (t *transaction) Ask(_ context.Context, row func(engine.Row) error, query string, arguments ...any) error {
 	t.batch.Queue(t.store.dialect.SQL(query), arguments...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := row(rows); err != nil {
@@ -88,7 +92,11 @@ func (t *transaction) Query(ctx context.Context, row func(engine.Row) error, que
 		}
 		return rows.Err()
 	})
-	return t.send(ctx)
+	return nil
+}
+
+func (t *transaction) Query(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
+	return errors.Join(t.Ask(ctx, row, query, arguments...), t.Answer(ctx))
 }
 
 // now is the time of the server, in microseconds.

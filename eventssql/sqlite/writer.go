@@ -141,6 +141,14 @@ func (w *writer) Query(ctx context.Context, row func(engine.Row) error, query st
 	return each(rows, row)
 }
 
+// Ask has nothing to wait for: there is no way to the database.
+func (w *writer) Ask(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
+	return w.Query(ctx, row, query, arguments...)
+}
+
+// Answer has nothing left to do.
+func (*writer) Answer(context.Context) error { return nil }
+
 // Enter has nothing to lock: nobody else writes.
 func (w *writer) Enter(ctx context.Context, group int64) (place engine.Place, ok bool, err error) {
 	place = engine.Place{Now: time.Now(), Final: math.MaxInt64}

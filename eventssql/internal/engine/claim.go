@@ -4,21 +4,26 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/typedbus/events/durable"
 )
 
-// claim is one call of Receive, in a transaction. It looks first, with few queries, and
-// then decides; what it writes is not read again, but for what it parks.
+// claim is one call of Receive, in a transaction. It looks first, with few questions that
+// go together, and then decides; what it writes is not read again, but for what it parks.
 type claim struct {
 	*receiver
 	tx     Tx
 	max    int
 	called time.Time // by the clock of this machine
 	now    time.Time // by that of the database
-	final  int64
+
+	due      []*delivery    // what is
+	messages []candidate    // behind the cursor
+	next     sql.NullInt64  // when something is due that is not yet
+	queued   map[string]int // how many are in the line of each key of the messages
 
 	claimed []*durable.Delivery
 	suspect bool               // the one claimed is, alone
@@ -36,15 +41,14 @@ func (c *claim) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.now, c.final, c.keys = place.Now, place.Final, make(map[string][]int64)
-	due, err := c.due(ctx)
-	if err != nil {
+	c.now, c.keys = place.Now, make(map[string][]int64)
+	if err := c.look(ctx, place); err != nil {
 		return err
 	}
-	if over, err := c.claimSuspect(ctx, due); err != nil || over {
+	if over, err := c.claimSuspect(ctx); err != nil || over {
 		return err
 	}
-	for _, d := range due {
+	for _, d := range c.due {
 		if err := c.claimDue(ctx, d); err != nil {
 			return err
 		}
@@ -54,20 +58,39 @@ func (c *claim) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(c.claimed) > 0 {
-		return nil
-	}
-	if c.parked {
+	switch {
+	case c.parked:
 		c.pause = 0 // others may go on
+	case c.next.Valid:
+		c.wakeAt(c.next.Int64)
 	}
-	return c.tx.Query(ctx, func(row Row) error {
-		var next sql.NullInt64
-		if err := row.Scan(&next); err != nil || !next.Valid {
-			return err
-		}
-		c.wakeAt(next.Int64)
+	return nil
+}
+
+// look asks for all that is to be decided on.
+func (c *claim) look(ctx context.Context, place Place) error {
+	now := c.now.UnixNano()
+	// Where others can settle meanwhile, what they have under way is left out. So a
+	// claim never waits for a settlement.
+	if err := c.askDeliveries(ctx, &c.due, "d.due <= ? order by d.due, d.id limit ? {skip locked}", now, c.max); err != nil {
+		return err
+	}
+	if err := c.tx.Ask(ctx, func(row Row) error { return row.Scan(&c.next) },
+		"select min(due) from @delivery where grp = ? and due > ? and due < ?", c.group, now, int64(never)); err != nil {
+		return err
+	}
+	if err := c.tx.Query(ctx, func(row Row) error {
+		var m candidate
+		err := row.Scan(&m.id, &m.key, &m.after)
+		c.messages = append(c.messages, m)
+		return err
+	}, "select m.id, m.key, m.after from @message m where m.topic = ? and m.id > ? and m.id <= ? order by m.id limit ?", c.Topic, place.Cursor, place.Final, c.scanned()); err != nil {
+		return err
+	}
+	if !c.OrderByKey {
 		return nil
-	}, "select min(due) from @delivery where grp = ? and due > ? and due < ?", c.group, c.now.UnixNano(), int64(never))
+	}
+	return errors.Join(c.askLines(ctx), c.askQueues(ctx), c.tx.Answer(ctx))
 }
 
 // wakeAt has Receive look again when something is due, if nothing was claimed.
@@ -95,36 +118,30 @@ func (d *delivery) isSuspect() bool { return d.token%2 == 1 || d.suspect }
 
 const deliveryColumns = messageColumns + ", d.token, d.attempt, d.suspect, d.key"
 
-func (c *claim) deliveries(ctx context.Context, condition string, arguments ...any) (rows []*delivery, err error) {
-	err = c.tx.Query(ctx, func(row Row) error {
+// askDeliveries asks for deliveries of the group.
+func (c *claim) askDeliveries(ctx context.Context, rows *[]*delivery, condition string, arguments ...any) error {
+	return c.tx.Ask(ctx, func(row Row) error {
 		d := new(delivery)
-		rows = append(rows, d)
+		*rows = append(*rows, d)
 		return row.Scan(d.fields(&d.token, &d.attempt, &d.suspect, &d.order)...)
 	}, "select "+deliveryColumns+" from @delivery d join @message m on m.id = d.id where d.grp = ? and "+condition, append([]any{c.group}, arguments...)...)
-	return rows, err
 }
 
-// due returns what is due, and what is in the line of each.
-func (c *claim) due(ctx context.Context) (due []*delivery, err error) {
-	// Where others can settle meanwhile, what they have under way is left out. So a
-	// claim never waits for a settlement.
-	due, err = c.deliveries(ctx, "d.due <= ? order by d.due, d.id limit ? {skip locked}", c.now.UnixNano(), c.max)
-	if err != nil || !c.OrderByKey {
-		return due, err
-	}
+// askLines asks what is in the line of each that is due.
+func (c *claim) askLines(ctx context.Context) error {
 	byID := make(map[int64]*delivery)
 	var ids []int64
-	for _, d := range due {
+	for _, d := range c.due {
 		if d.order.Valid {
 			byID[d.id] = d
 			ids = append(ids, d.id)
 		}
 	}
 	if len(ids) == 0 {
-		return due, nil
+		return nil
 	}
 	now := c.now.UnixNano()
-	err = c.tx.Query(ctx, func(row Row) error {
+	return c.tx.Ask(ctx, func(row Row) error {
 		var id int64
 		var l line
 		err := row.Scan(&id, &l.earlier, &l.taken, &l.parked)
@@ -138,7 +155,6 @@ func (c *claim) due(ctx context.Context) (due []*delivery, err error) {
 			exists (select 1 from @delivery e {by key} where e.grp = d.grp and e.key = d.key and e.id > d.id and e.due = ?)
 		from @delivery d where d.grp = ? and d.id in ({numbers})`,
 		now, int64(never), c.max+1, now, int64(never), c.group, List(ids))
-	return due, err
 }
 
 // List is an argument for {numbers} and {texts}.
@@ -160,8 +176,8 @@ const isTaken = isLive + " and e.token % 2 = 1 and e.due > ?"
 
 // claimSuspect claims one of those due whose lease ran out, alone. It reports whether
 // nothing more is to be claimed: that is so also while others are in hand.
-func (c *claim) claimSuspect(ctx context.Context, due []*delivery) (over bool, err error) {
-	for _, d := range due {
+func (c *claim) claimSuspect(ctx context.Context) (over bool, err error) {
+	for _, d := range c.due {
 		if !d.isSuspect() {
 			continue
 		}
@@ -200,11 +216,14 @@ func (c *claim) claimDue(ctx context.Context, d *delivery) error {
 // takeParked claims what is parked behind a delivery, up to one that waits for its
 // retry, that somebody has, or that is suspected, and so comes alone.
 func (c *claim) takeParked(ctx context.Context, d *delivery) error {
-	parked, err := c.deliveries(ctx, `d.key = ? and d.due = ? and d.id > ? and d.id < coalesce(
+	var parked []*delivery
+	if err := c.askDeliveries(ctx, &parked, `d.key = ? and d.due = ? and d.id > ? and d.id < coalesce(
 			(select e.id from @delivery e {by live} where e.grp = ? and e.key = ? and e.id > ? and `+isLive+` and `+isInLine+` order by e.id limit 1), ?)
 		order by d.id limit ?`,
-		d.order.String, int64(never), d.id, c.group, d.order.String, d.id, c.now.UnixNano(), int64(never), int64(never), c.max-len(c.claimed))
-	if err != nil {
+		d.order.String, int64(never), d.id, c.group, d.order.String, d.id, c.now.UnixNano(), int64(never), int64(never), c.max-len(c.claimed)); err != nil {
+		return err
+	}
+	if err := c.tx.Answer(ctx); err != nil {
 		return err
 	}
 	for _, next := range parked {

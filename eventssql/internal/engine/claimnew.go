@@ -20,27 +20,16 @@ type candidate struct {
 	after sql.NullInt64
 }
 
+// scanned is how many messages to look at.
+func (c *claim) scanned() int { return min(max(leastScanned, 2*c.max), mostScanned) }
+
 // claimNew claims messages behind the cursor. Those of a key that others have, and
 // those that are due later, get a row to wait in.
 func (c *claim) claimNew(ctx context.Context, cursor int64) error {
-	limit := min(max(leastScanned, 2*c.max), mostScanned)
-	var messages []candidate
-	if err := c.tx.Query(ctx, func(row Row) error {
-		var m candidate
-		err := row.Scan(&m.id, &m.key, &m.after)
-		messages = append(messages, m)
-		return err
-	}, "select m.id, m.key, m.after from @message m where m.topic = ? and m.id > ? and m.id <= ? order by m.id limit ?", c.Topic, cursor, c.final, limit); err != nil {
-		return err
-	}
-	isTaken, err := c.takenKeys(ctx, messages)
-	if err != nil {
-		return err
-	}
 	var rows [][]any
 	var leases []lease
 	looked := cursor
-	for _, m := range messages {
+	for _, m := range c.messages {
 		if len(c.claimed)+len(leases) >= c.max {
 			break
 		}
@@ -54,14 +43,14 @@ func (c *claim) claimNew(ctx context.Context, cursor int64) error {
 		case m.after.Valid && m.after.Int64 > c.now.UnixNano():
 			l.token, due = 0, m.after.Int64
 			c.wakeAt(due)
-		case isTaken[l.key]:
+		case l.key != "" && c.queued[l.key] > len(c.keys[l.key]):
 			l.token, due = 0, never
 		default:
 			leases = append(leases, l)
 		}
 		rows = append(rows, []any{c.group, m.id, due, l.token, order})
 	}
-	if len(messages) == limit && len(c.claimed)+len(leases) == 0 {
+	if len(c.messages) == c.scanned() && len(c.claimed)+len(leases) == 0 {
 		c.pause = 0 // there may be more
 	}
 	if looked == cursor {
@@ -76,34 +65,28 @@ func (c *claim) claimNew(ctx context.Context, cursor int64) error {
 	return c.fetch(ctx, leases)
 }
 
-// takenKeys returns the keys of messages that have others than those claimed here in
-// their line.
-func (c *claim) takenKeys(ctx context.Context, messages []candidate) (taken map[string]bool, err error) {
-	taken = make(map[string]bool)
-	if !c.OrderByKey {
-		return taken, nil
-	}
+// askQueues asks how many are in the line of each key of the messages. Those that are
+// claimed here are among them: they are in it before as after.
+func (c *claim) askQueues(ctx context.Context) error {
+	c.queued = make(map[string]int)
 	var keys []string
-	most := 0
-	for _, m := range messages {
-		if m.key.Valid && !taken[m.key.String] {
-			taken[m.key.String] = true // until it is known
+	for _, m := range c.messages {
+		if _, ok := c.queued[m.key.String]; m.key.Valid && !ok {
+			c.queued[m.key.String] = 0
 			keys = append(keys, m.key.String)
-			most = max(most, len(c.keys[m.key.String]))
 		}
 	}
 	if len(keys) == 0 {
-		return taken, nil
+		return nil
 	}
-	err = c.tx.Query(ctx, func(row Row) error {
+	return c.tx.Ask(ctx, func(row Row) error {
 		var key string
 		var n int
 		err := row.Scan(&key, &n)
-		taken[key] = n > len(c.keys[key])
+		c.queued[key] = n
 		return err
 	}, `select k.value, (select count(*) from (select 1 from @delivery e {by key} where e.grp = ? and e.key = k.value and `+isInLine+` limit ?) as others)
-		from ({texts}) as k`, c.group, c.now.UnixNano(), int64(never), most+1, List(keys))
-	return taken, err
+		from ({texts}) as k`, c.group, c.now.UnixNano(), int64(never), c.max+1, List(keys))
 }
 
 const insertDelivery = "insert into @delivery (grp, id, due, token, attempt, suspect, key) values (?, ?, ?, ?, 0, false, ?)"
@@ -133,7 +116,7 @@ func (c *claim) fetch(ctx context.Context, leases []lease) error {
 	for i, l := range leases {
 		ids[i] = l.id
 	}
-	return c.tx.Query(ctx, func(row Row) error {
+	return c.tx.Ask(ctx, func(row Row) error {
 		var s scanned
 		err := row.Scan(s.fields()...)
 		c.add(&s, leases[0], 0)

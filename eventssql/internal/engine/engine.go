@@ -57,7 +57,14 @@ type Tx interface {
 	// transaction. Then changed, if it is not nil, has how many rows were changed.
 	Exec(ctx context.Context, changed *int64, statement string, arguments ...any) error
 
-	// Query calls row for each row of a result.
+	// Ask calls row for each row of a result, at the latest with the next query, Answer or the
+	// end of the transaction. So several questions, and what is to be executed, go together.
+	Ask(ctx context.Context, row func(Row) error, query string, arguments ...any) error
+
+	// Answer returns when all questions are answered.
+	Answer(ctx context.Context) error
+
+	// Query is Ask and Answer.
 	Query(ctx context.Context, row func(Row) error, query string, arguments ...any) error
 
 	// Enter waits until nobody else is in the group, or locks it, until the end of the
