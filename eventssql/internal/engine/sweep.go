@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -27,6 +28,9 @@ func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 			return swept, err
 		}
 		swept += changed
+		if len(ids) < sweepBatch {
+			return swept, nil // what has come up meanwhile is for the next time
+		}
 	}
 }
 
@@ -50,7 +54,8 @@ func (e *Engine) sweepable(ctx context.Context) (ids []int64, err error) {
 
 // SweepNowAndThen sweeps until ctx is done.
 func (e *Engine) SweepNowAndThen(ctx context.Context) {
-	ticker := time.NewTicker(sweepEvery)
+	every := sweepEvery/2 + rand.N(sweepEvery) // so that processes do not sweep together
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
