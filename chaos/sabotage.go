@@ -71,11 +71,11 @@ var sabotages = []*sabotage{
 	{
 		name: "look-order", about: "the locks are looked at before the last id, not after",
 		engine: "postgres", scenario: "open", file: "eventssql/postgres/horizon.go",
-		old: "if err := conn.SendBatch(ctx, &batch).Close(); err != nil {",
+		old: "return seen, conn.SendBatch(ctx, &batch).Close()",
 		new: `if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
-		return 0, 0, err
+		return seen, err
 	}
-	if err := conn.QueryRow(ctx, s.dialect.SQL("select last_value from @message_id")).Scan(&seen.last); err != nil {`,
+	return seen, conn.QueryRow(ctx, s.dialect.SQL("select last_value from @message_id")).Scan(&seen.last)`,
 	},
 	{
 		name: "is-called", about: "the first id counts as taken before it is",

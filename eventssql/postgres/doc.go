@@ -27,5 +27,7 @@
 // that look sooner, one sweeps. Receivers claim and settle in goroutines of package
 // durable. Processes meet in the row of a group, which a claim locks, and with it a
 // settlement where order is kept. A process that stands still with that lock is
-// disconnected by the server after a second. Times are those of the server.
+// disconnected by the server after a second. Leases and
+// retries are measured by the time of the server; what is written into messages is that of
+// the machine that publishes.
 package postgres

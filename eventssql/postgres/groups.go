@@ -33,6 +33,10 @@ func (s *Store) HeldUp(ctx context.Context) (held time.Duration, holder string, 
 	if held = s.horizon.waiting(); held == 0 {
 		return 0, "", nil
 	}
+	if err := s.enter(); err != nil {
+		return 0, "", err
+	}
+	defer s.working.Done()
 	holder, err = s.holder(ctx)
 	return held, holder, err
 }

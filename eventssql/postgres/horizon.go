@@ -25,6 +25,7 @@ type horizon struct {
 	last   int64      // id that was taken
 	final  int64
 	epochs []epoch // that wait, in the order of their ids
+	resets int     // how often all of that was forgotten
 	back   error   // the sequence was set back
 	warned time.Time
 }
@@ -47,12 +48,63 @@ type sight struct {
 	prepared int             // transactions that have left their session
 }
 
-// look asks the server by a connection, and returns up to where messages have become
-// final, or an error if it cannot be told. Whoever waits to look has a connection already:
-// so no one waits for one while others wait for him.
-func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) (before, final int64, err error) {
+// look asks the server by a connection, and returns an error if it cannot be told what is
+// final. Whoever waits to look has a connection already: so no one waits for one while
+// others wait for him.
+func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) error {
 	h.looking.Lock()
 	defer h.looking.Unlock()
+	seen, err := s.see(ctx, conn)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	anew := h.isAnew(seen, conn)
+	h.mu.Unlock()
+	most := int64(0)
+	if anew {
+		// What was known may be of another server, or from before a crash: ids can be
+		// lower than they were. They must not be lower than what is stored.
+		if err := conn.QueryRow(ctx, s.dialect.SQL("select greatest("+mostStored+")")).Scan(&most); err != nil {
+			return err
+		}
+		if seen, err = s.see(ctx, conn); err != nil { // once more: ids were taken meanwhile
+			return err
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if anew {
+		h.reset()
+		h.server = seen.server
+		conn.PgConn().CustomData()[lookedBy] = s
+		if h.back = nil; seen.last < most {
+			h.back, h.last = s.settings.setBack(seen.last, most), most
+		}
+	}
+	h.see(seen, time.Now())
+	if seen.last >= h.last {
+		h.back = nil
+	}
+	return h.back
+}
+
+// lookedBy is the name by which a connection knows that it was looked by before.
+const lookedBy = "events.looked"
+
+// isAnew reports whether what is known must be forgotten: with the first look by a
+// connection, since those of before may have ended in a crash, by another server, and when
+// ids are lower than they were.
+func (h *horizon) isAnew(seen sight, conn *pgx.Conn) bool {
+	_, known := conn.PgConn().CustomData()[lookedBy]
+	return !known || h.server != seen.server || h.back == nil && seen.last < h.last
+}
+
+// reset forgets what is known.
+func (h *horizon) reset() { h.server, h.last, h.final, h.epochs, h.resets = 0, 0, 0, nil, h.resets+1 }
+
+// see takes the two parts of a look.
+func (s *Store) see(ctx context.Context, conn *pgx.Conn) (sight, error) {
 	seen := sight{holders: make(map[string]bool)}
 	var batch pgx.Batch
 	batch.Queue(s.dialect.SQL("select case when is_called then last_value else 0 end, " + serverStart + " from @message_id")).
@@ -71,27 +123,24 @@ func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) (before, f
 			}
 			return rows.Err()
 		})
-	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
-		return 0, 0, err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	before = h.final
-	h.see(seen, time.Now())
-	if h.back = nil; h.last > seen.last {
-		h.back = s.settings.setBack(seen.last, h.last)
-	}
-	return before, h.final, h.back
+	return seen, conn.SendBatch(ctx, &batch).Close()
 }
 
 // look looks by a connection of the pool.
-func (s *Store) look(ctx context.Context) (before, final int64, err error) {
+func (s *Store) look(ctx context.Context) error {
 	conn, err := s.acquire(ctx)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	defer conn.Release()
 	return s.horizon.look(ctx, s, conn.Conn())
+}
+
+// state is what the horizon is at, for who wants to know whether it has moved.
+func (h *horizon) state() (final, last int64, resets int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.final, h.last, h.resets
 }
 
 // serverStart is what tells one run of a server from another.
@@ -104,7 +153,8 @@ const writesMessages = `locktype = 'relation' and mode = 'RowExclusiveLock' and 
 // see draws the conclusions from a look.
 func (h *horizon) see(seen sight, now time.Time) {
 	if h.server != seen.server {
-		h.server, h.last, h.final, h.epochs = seen.server, 0, 0, nil
+		h.reset()
+		h.server = seen.server
 	}
 	h.last = max(h.last, seen.last)
 	// A transaction that is prepared gets another name, so that it looks as if it were
@@ -139,6 +189,16 @@ func (h *horizon) place() (final, server int64, err error) {
 	return h.final, h.server, h.back
 }
 
+// guard returns the id that none must be taken below.
+func (h *horizon) guard() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.back != nil {
+		return h.last
+	}
+	return h.final
+}
+
 // waiting returns for how long the oldest epoch has been waiting, and 0 if none is.
 func (h *horizon) waiting() time.Duration {
 	h.mu.Lock()
@@ -169,7 +229,8 @@ func (s *Store) holder(ctx context.Context) (string, error) {
 	var text *string
 	err := s.pool.QueryRow(ctx, s.dialect.SQL(`select coalesce(
 			(select format('prepared transaction %s of %s, since %s', p.gid, p.owner, p.prepared) from pg_prepared_xacts p
-				where p.database = current_database() and exists (select 1 from pg_locks l where l.pid is null and `+writesMessages+`) order by p.prepared limit 1),
+				where p.transaction in (select x.transactionid from pg_locks x where x.locktype = 'transactionid' and x.virtualtransaction in (
+					select l.virtualtransaction from pg_locks l where l.pid is null and `+writesMessages+`)) order by p.prepared limit 1),
 			(select format('process %s of %s (application %s), in a transaction since %s', a.pid, a.usename, a.application_name, a.xact_start) from pg_stat_activity a
 				where a.pid in (select l.pid from pg_locks l where `+writesMessages+`) order by a.xact_start limit 1))`),
 		s.dialect.SQL("@message")).Scan(&text)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/typedbus/events/durable"
@@ -39,16 +41,26 @@ func (s *Store) publish(ctx context.Context, calls []*publication) {
 		rows = append(rows, call.What...)
 	}
 	err := s.insert(ctx, rows)
-	if _, refused := errors.AsType[*pgconn.PgError](err); refused && len(calls) > 1 {
+	if refused(err) && len(calls) > 1 {
 		for _, call := range calls {
 			s.publish(ctx, []*publication{call})
 		}
 		return
 	}
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && s.storing.Err() != nil:
+		err = fmt.Errorf("%w: %w", durable.ErrClosed, err)
+	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
 	engine.Finish(calls, err)
+}
+
+// refused reports whether the server did not like what it was to store: errors of data and
+// of constraints (classes 22 and 23). After others a second try is as good as none.
+func refused(err error) bool {
+	told, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(told.Code, "22") || strings.HasPrefix(told.Code, "23"))
 }
 
 // insert inserts messages, in one transaction.
@@ -62,9 +74,31 @@ func (s *Store) insert(ctx context.Context, rows [][]any) error {
 			return s.explain(err)
 		}
 	}
-	final, _, _ := s.horizon.place()
-	_, err := s.pool.Exec(ctx, s.dialect.SQL(insertColumns), columns(final, rows)...)
-	return s.explain(err)
+	var batch pgx.Batch
+	for chunk := range chunks(rows) {
+		batch.Queue(s.dialect.SQL(insertColumns), columns(s.horizon.guard(), chunk)...)
+	}
+	return s.explain(s.pool.SendBatch(ctx, &batch).Close())
+}
+
+// mostBytes is how much data goes into one statement, one message more aside: a server
+// takes a gigabyte at most.
+const mostBytes = 8 << 20
+
+// chunks cuts rows into some that fit into a statement.
+func chunks(rows [][]any) iter.Seq[[][]any] {
+	return func(yield func([][]any) bool) {
+		begun, size := 0, 0
+		for i, row := range rows {
+			if size += len(row[4].([]byte)); size < mostBytes && i < len(rows)-1 {
+				continue
+			}
+			if !yield(rows[begun : i+1]) {
+				return
+			}
+			begun, size = i+1, 0
+		}
+	}
 }
 
 // insertColumns inserts many messages for which the values of each column are an array: so
@@ -93,10 +127,10 @@ func columns(final int64, rows [][]any) []any {
 
 // inserts returns the statements that insert messages, behind what is final.
 func (s *Store) inserts(rows [][]any) iter.Seq2[string, []any] {
-	final, _, _ := s.horizon.place() // an error is one of the id, too
+	guard := s.horizon.guard()
 	behind := make([][]any, len(rows))
 	for i, row := range rows {
-		behind[i] = append([]any{final}, row...)
+		behind[i] = append([]any{guard}, row...)
 	}
 	return func(yield func(string, []any) bool) {
 		for statement, arguments := range engine.Inserts(behind) {
@@ -116,9 +150,9 @@ func (s *Store) explain(err error) error {
 	if !errors.As(err, &coded) || coded.SQLState() != divisionByZero {
 		return err
 	}
-	final, _, back := s.horizon.place()
+	_, _, back := s.horizon.place()
 	if back == nil {
-		back = fmt.Errorf("the sequence %s is behind %d: events would be stored where no group looks", s.dialect.SQL("@message_id"), final)
+		back = fmt.Errorf("the sequence %s is behind %d: events would be stored where no group looks", s.dialect.SQL("@message_id"), s.horizon.guard())
 	}
 	return fmt.Errorf("%w (%w)", back, err)
 }

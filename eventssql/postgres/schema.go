@@ -167,12 +167,15 @@ func (s *settings) checkSequence(ctx context.Context, pool *pgxpool.Pool) error 
 		return fmt.Errorf("the sequence %s has a cache of %d, want 1: alter sequence %[1]s cache 1", d.SQL("@message_id"), cache)
 	}
 	err := pool.QueryRow(ctx, d.SQL(`select case when is_called then last_value else 0 end,
-		greatest((select coalesce(max(id), 0) from @message), (select coalesce(max(cursor), 0) from @group)) from @message_id`)).Scan(&last, &most)
+		greatest(`+mostStored+`) from @message_id`)).Scan(&last, &most)
 	if err == nil && last < most {
 		err = s.setBack(last, most)
 	}
 	return err
 }
+
+// mostStored are the ids that the sequence must not be behind.
+const mostStored = "(select coalesce(max(id), 0) from @message), (select coalesce(max(cursor), 0) from @group)"
 
 // setBack is the error for a sequence that was set back, with the remedy.
 func (s *settings) setBack(last, most int64) error {

@@ -30,8 +30,13 @@ type Store struct {
 	storing    context.Context // of what is being stored
 	abandon    context.CancelFunc
 	background sync.WaitGroup
-	once       sync.Once
-	err        error
+
+	mu      sync.Mutex     // held by those who begin something
+	closed  bool           // guarded by mu
+	working sync.WaitGroup // what has begun
+	once    sync.Once
+	done    chan struct{}
+	err     error // set before done
 }
 
 var _ durable.Engine = (*Store)(nil)
@@ -45,7 +50,7 @@ var _ durable.Engine = (*Store)(nil)
 // and a sequence of message ids that is behind the messages, with the remedy.
 func Open(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, error) {
 	chosen := readOptions(options)
-	s := &Store{settings: chosen, dialect: chosen.dialect()}
+	s := &Store{settings: chosen, dialect: chosen.dialect(), done: make(chan struct{})}
 	s.line = engine.NewLine(true, s.publish)
 	s.engine = &engine.Engine{Database: database{s}, Name: "postgres", MaxSize: chosen.maxSize, Retention: chosen.retention, Logger: chosen.logger}
 	if err := s.open(ctx, pool, options); err != nil {
@@ -82,7 +87,7 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 	if err := s.checkSequence(ctx, pool); err != nil {
 		return err
 	}
-	if _, _, err := s.look(ctx); err != nil {
+	if err := s.look(ctx); err != nil {
 		return err
 	}
 	s.claims = make(chan struct{}, s.connections/2)
@@ -101,30 +106,63 @@ func (s *Store) open(ctx context.Context, pool *pgxpool.Pool, options []Option) 
 // Features returns all of them.
 func (*Store) Features() durable.Features { return engine.Features() }
 
-// Open opens a group, and makes it if there is none. A new one begins where the oldest
-// transaction begins that has published and is open still, so that it may get some of what
-// was stored just before.
+// Open opens a group, and makes it if there is none. A new one begins behind what was
+// stored before, once the transactions are over that have published and are open. It waits
+// for them for a second. If one stays open, the group begins with what no other group has
+// passed, so that it may get events that were stored before it was made.
 func (s *Store) Open(ctx context.Context, c durable.Consumer) (durable.Receiver, error) {
 	return s.engine.Open(ctx, c)
 }
 
 // Close ends the goroutines of the store and closes its connections. What was asked for
-// before is stored, until ctx is done: then Close returns its cause. What comes later is
-// refused with [durable.ErrClosed]. Subscriptions are to be closed before, the pool after.
+// before is done, until ctx is done: then Close returns its cause, and connections are
+// closed as soon as the server lets go of them. What comes later is refused with
+// [durable.ErrClosed]. Subscriptions are to be closed before, the pool after. It may be
+// called more than once; the deadline of the first call counts.
 func (s *Store) Close(ctx context.Context) error {
 	s.once.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
 		s.line.Close()
 		s.stop()
 		giveUp := context.AfterFunc(ctx, s.abandon)
-		s.background.Wait()
-		if !giveUp() {
-			s.err = context.Cause(ctx)
-		}
-		s.abandon()
-		s.engine.WakeAll()
-		s.pool.Close()
+		go func() {
+			defer close(s.done)
+			s.background.Wait()
+			s.working.Wait()
+			if !giveUp() {
+				s.err = context.Cause(ctx)
+			}
+			s.abandon()
+			s.engine.WakeAll()
+			s.pool.Close()
+		}()
 	})
-	return s.err
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return s.err
+	case <-timer.C:
+		return context.Cause(ctx)
+	}
+}
+
+// enter begins something that Close waits for. Its end is working.Done.
+func (s *Store) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return durable.ErrClosed
+	}
+	s.working.Add(1)
+	return nil
 }
 
 // database is the store as its engine sees it.
@@ -136,9 +174,6 @@ func (d database) Closed() bool { return d.line.Closed() }
 func (d database) Await() { d.watch.look() }
 
 func (d database) Write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
-	if d.Closed() {
-		return durable.ErrClosed
-	}
 	return d.closedOr(d.transact(ctx, do))
 }
 
@@ -155,9 +190,13 @@ func (d database) Claim(ctx context.Context, do func(context.Context, engine.Tx)
 }
 
 func (d database) Read(ctx context.Context, row func(engine.Row) error, query string, arguments ...any) error {
-	if d.Closed() {
-		return durable.ErrClosed
+	if err := d.enter(); err != nil {
+		return err
 	}
+	defer d.working.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.storing, cancel)()
 	rows, err := d.pool.Query(ctx, d.dialect.SQL(query), arguments...)
 	if err != nil {
 		return d.closedOr(err)
@@ -174,7 +213,7 @@ func (d database) Read(ctx context.Context, row func(engine.Row) error, query st
 // closedOr returns ErrClosed in place of what the pool says when the store was closed
 // meanwhile.
 func (d database) closedOr(err error) error {
-	if err != nil && d.Closed() {
+	if err != nil && d.storing.Err() != nil && !errors.Is(err, durable.ErrClosed) {
 		return fmt.Errorf("%w: %w", durable.ErrClosed, err)
 	}
 	return err

@@ -32,6 +32,10 @@ const (
 // transact runs an operation in a transaction. One that has begun is not broken off at
 // once when ctx is done: what a claim has stored by then would be nobody's for a lease.
 func (s *Store) transact(ctx context.Context, do func(context.Context, engine.Tx) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.working.Done()
 	asked := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestTransaction)
 	defer cancel()
@@ -121,11 +125,44 @@ func (t *transaction) Enter(ctx context.Context, group int64) (place engine.Plac
 	return place, ok, err
 }
 
-// Final looks for itself, so that a group begins as late as it can; and by its own
-// connection, since there may be no other to be had.
-func (t *transaction) Final(ctx context.Context) (int64, error) {
-	_, final, err := t.store.horizon.look(ctx, t.store, t.conn)
-	return final, err
+// Exclude takes a lock that nobody else takes.
+func (t *transaction) Exclude(ctx context.Context) error {
+	return t.Exec(ctx, nil, "select pg_advisory_xact_lock(?)", engine.Hash(t.store.channel()))
+}
+
+// longestStart is how long a new group waits for transactions that are under way, so as to
+// begin behind them.
+const longestStart = time.Second
+
+// Final looks until the ids are final that have been taken by now. Where a transaction
+// stays open it is content with less: what other groups have passed is final, too.
+func (t *transaction) Final(ctx context.Context) (final int64, err error) {
+	begun, target := time.Now(), int64(-1)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+		if err := t.store.horizon.look(ctx, t.store, t.conn); err != nil {
+			return 0, err
+		}
+		final, last, _ := t.store.horizon.state()
+		if target < 0 {
+			target = last
+		}
+		if final >= target {
+			return final, nil
+		}
+		if time.Since(begun) > longestStart {
+			passed := int64(0)
+			err := t.Query(ctx, func(row engine.Row) error { return row.Scan(&passed) }, "select coalesce(max(cursor), 0) from @group")
+			return max(final, passed), err
+		}
+		timer.Reset(leastLook)
+	}
 }
 
 func (t *transaction) Now(ctx context.Context) (time.Time, error) {

@@ -25,7 +25,12 @@ type watch struct {
 	store     *Store
 	hurry     chan struct{} // has a token when there is reason to look at once
 	published atomic.Bool   // through this store, of which others are to be told
-	looked    time.Time     // of the goroutine that looks alone
+
+	// Of the goroutine that looks alone.
+	looked     time.Time
+	complained time.Time
+	woken      int64 // up to where who waits was woken
+	resets     int   // of the horizon, when that was
 }
 
 func (w *watch) init(s *Store) { w.store, w.hurry = s, make(chan struct{}, 1) }
@@ -87,30 +92,46 @@ func (w *watch) once(ctx context.Context) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
 	if w.store.listen && w.published.Swap(false) {
-		// A notice is not worth a wait for the disk.
-		if _, err := w.store.pool.Exec(ctx, "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')", w.store.channel()); err != nil {
-			return false, err
+		// A notice is not worth a wait for the disk, and without it others look later.
+		if _, err := w.store.pool.Exec(ctx, "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')", w.store.channel()); err != nil && w.isToComplain() {
+			w.store.engine.Logger.Warn("postgres: cannot tell other processes of events", "error", err)
 		}
 	}
 	if len(w.store.engine.Waiting()) == 0 && time.Since(w.looked) < idleLook {
 		return false, nil
 	}
 	w.looked = time.Now()
-	before, final, err := w.store.look(ctx)
-	if err != nil {
+	if err := w.store.look(ctx); err != nil {
+		w.store.engine.WakeAll() // they are to get the error, or to see for themselves
 		return false, err
 	}
 	w.store.warnOfHoldup(ctx)
-	// Who begins to wait only now claims after what has become final above.
+	// The horizon may have been moved by others than this goroutine, so that it is
+	// compared with what was woken. Who begins to wait only now claims after that.
+	final, _, resets := w.store.horizon.state()
+	before, anew := w.woken, resets != w.resets
+	w.woken, w.resets = final, resets
 	switch {
-	case before == final:
-		return false, nil
-	case final-before > mostAsked || before > final:
+	case anew, final < before, final-before > mostAsked:
 		w.store.engine.WakeAll()
+	case final == before:
+		return false, nil
 	case len(w.store.engine.Waiting()) > 0:
-		err = w.wakeTopics(ctx, "select distinct topic from @message where id > ? and id <= ?", before, final)
+		if err := w.wakeTopics(ctx, "select distinct topic from @message where id > ? and id <= ?", before, final); err != nil {
+			w.store.engine.WakeAll()
+			return true, err
+		}
 	}
-	return true, err
+	return true, nil
+}
+
+// isToComplain reports whether it is time to say once more that notices cannot be sent.
+func (w *watch) isToComplain() bool {
+	if time.Since(w.complained) < time.Minute {
+		return false
+	}
+	w.complained = time.Now()
+	return true
 }
 
 // wakeDue wakes the topics in which a delivery is due: through a settlement of another

@@ -159,6 +159,9 @@ func (w *writer) Enter(ctx context.Context, group int64) (place engine.Place, ok
 	return place, ok, err
 }
 
+// Exclude has nothing to wait for: nobody else writes.
+func (*writer) Exclude(context.Context) error { return nil }
+
 // Final is the last id: ids are in the order in which messages are stored.
 func (w *writer) Final(ctx context.Context) (last int64, err error) {
 	err = w.Query(ctx, func(row engine.Row) error { return row.Scan(&last) }, "select coalesce(max(id), 0) from @message")

@@ -72,8 +72,12 @@ func (c *claim) look(ctx context.Context, place Place) error {
 	now := c.now.UnixNano()
 	// Where others can settle meanwhile, what they have under way is left out. So a
 	// claim never waits for a settlement.
-	if err := c.askDeliveries(ctx, &c.due, "d.due <= ? order by d.due, d.id limit ? {skip locked}", now, c.max); err != nil {
-		return err
+	// Suspects are asked for by themselves: those that cannot be claimed now must not
+	// take the place of others.
+	for _, which := range []string{"(d.token % 2 = 1 or d.suspect)", "not (d.token % 2 = 1 or d.suspect)"} {
+		if err := c.askDeliveries(ctx, &c.due, which+" and d.due <= ? order by d.due, d.id limit ? {skip locked}", now, c.max); err != nil {
+			return err
+		}
 	}
 	if err := c.tx.Ask(ctx, func(row Row) error { return row.Scan(&c.next) },
 		"select min(due) from @delivery where grp = ? and due > ? and due < ?", c.group, now, int64(never)); err != nil {

@@ -112,15 +112,14 @@ func (c *claim) fetch(ctx context.Context, leases []lease) error {
 	if len(leases) == 0 {
 		return nil
 	}
-	ids := make([]int64, len(leases))
+	ids, byID := make([]int64, len(leases)), make(map[int64]lease, len(leases))
 	for i, l := range leases {
-		ids[i] = l.id
+		ids[i], byID[l.id] = l.id, l
 	}
 	return c.tx.Ask(ctx, func(row Row) error {
 		var s scanned
 		err := row.Scan(s.fields()...)
-		c.add(&s, leases[0], 0)
-		leases = leases[1:]
+		c.add(&s, byID[s.id], 0)
 		return err
 	}, "select "+messageColumns+" from @message m where m.id in ({numbers}) order by m.id", List(ids))
 }

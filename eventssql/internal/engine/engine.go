@@ -71,6 +71,10 @@ type Tx interface {
 	// transaction. It returns false if there is no such group.
 	Enter(ctx context.Context, group int64) (place Place, ok bool, err error)
 
+	// Exclude waits until no other transaction is under way that has called it: those
+	// that sweep, and those that make groups from the start.
+	Exclude(ctx context.Context) error
+
 	// Final returns up to which id no message will come any more.
 	Final(ctx context.Context) (int64, error)
 

@@ -51,25 +51,39 @@ func (e *Engine) Open(ctx context.Context, c durable.Consumer) (durable.Receiver
 }
 
 func (r *receiver) open(ctx context.Context, tx Tx) error {
-	start := int64(0)
-	if !r.FromStart {
-		final, err := tx.Final(ctx)
-		if err != nil {
-			return err
-		}
-		start = final
+	found, err := r.find(ctx, tx)
+	if err != nil || found {
+		return err
 	}
-	err := tx.Exec(ctx, nil, "insert into @group (topic, name, cursor, ordered) values (?, ?, ?, ?) on conflict do nothing", r.Topic, r.Group, start, r.OrderByKey)
+	start := int64(0)
+	if r.FromStart {
+		err = tx.Exclude(ctx)
+	} else {
+		start, err = tx.Final(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	var ordered bool
-	err = tx.Query(ctx, func(row Row) error { return row.Scan(&r.group, &ordered) },
-		"select id, ordered from @group where topic = ? and name = ?", r.Topic, r.Group)
-	if err == nil && ordered != r.OrderByKey {
-		err = fmt.Errorf("%w: it has OrderByKey %t, want %t", durable.ErrGroupConflict, ordered, r.OrderByKey)
+	if err := tx.Exec(ctx, nil, "insert into @group (topic, name, cursor, ordered) values (?, ?, ?, ?) on conflict do nothing", r.Topic, r.Group, start, r.OrderByKey); err != nil {
+		return err
+	}
+	if found, err = r.find(ctx, tx); err == nil && !found {
+		err = fmt.Errorf("%w: %q of topic %q was removed as it was made", durable.ErrUnknownGroup, r.Group, r.Topic)
 	}
 	return err
+}
+
+// find looks for the group.
+func (r *receiver) find(ctx context.Context, tx Tx) (found bool, err error) {
+	var ordered bool
+	err = tx.Query(ctx, func(row Row) error {
+		found = true
+		return row.Scan(&r.group, &ordered)
+	}, "select id, ordered from @group where topic = ? and name = ?", r.Topic, r.Group)
+	if err == nil && found && ordered != r.OrderByKey {
+		err = fmt.Errorf("%w: it has OrderByKey %t, want %t", durable.ErrGroupConflict, ordered, r.OrderByKey)
+	}
+	return found, err
 }
 
 // Receive claims deliveries.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -21,14 +22,16 @@ func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 			return swept, err
 		}
 		var changed int64
-		// What could be swept a moment ago still can.
 		if err := e.Write(ctx, func(ctx context.Context, tx Tx) error {
-			return tx.Exec(ctx, &changed, "delete from @message where id in ({numbers})", List(ids))
+			// A group that was made from the start meanwhile may be at them.
+			return errors.Join(tx.Exclude(ctx), tx.Exec(ctx, &changed, `delete from @message where id in ({numbers}) and not exists (
+				select 1 from @group g where g.topic = @message.topic and (g.cursor < @message.id or exists (
+					select 1 from @delivery d where d.grp = g.id and d.id = @message.id)))`, List(ids)))
 		}); err != nil {
 			return swept, err
 		}
 		swept += changed
-		if len(ids) < sweepBatch {
+		if len(ids) < sweepBatch || changed == 0 {
 			return swept, nil // what has come up meanwhile is for the next time
 		}
 	}
