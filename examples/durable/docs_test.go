@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	_ "github.com/jackc/pgx/v5/pgxpool" // of the samples, as the next one: so that go.mod has them
+	_ "github.com/typedbus/events/eventssql/postgres"
 )
 
 // declared finds the variables of a sample, which need not be used.
