@@ -54,7 +54,7 @@ type sight struct {
 func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) error {
 	h.looking.Lock()
 	defer h.looking.Unlock()
-	seen, err := s.see(ctx, conn)
+	seen, err := s.observe(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) error {
 		if err := conn.QueryRow(ctx, s.dialect.SQL("select greatest("+mostStored+")")).Scan(&most); err != nil {
 			return err
 		}
-		if seen, err = s.see(ctx, conn); err != nil { // once more: ids were taken meanwhile
+		if seen, err = s.observe(ctx, conn); err != nil { // once more: ids were taken meanwhile
 			return err
 		}
 	}
@@ -77,12 +77,12 @@ func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) error {
 	if anew {
 		h.reset()
 		h.server = seen.server
-		conn.PgConn().CustomData()[lookedBy] = s
+		conn.PgConn().CustomData()[lookedBy] = true
 		if h.back = nil; seen.last < most {
 			h.back, h.last = s.settings.setBack(seen.last, most), most
 		}
 	}
-	h.see(seen, time.Now())
+	h.conclude(seen, time.Now())
 	if seen.last >= h.last {
 		h.back = nil
 	}
@@ -92,19 +92,23 @@ func (h *horizon) look(ctx context.Context, s *Store, conn *pgx.Conn) error {
 // lookedBy is the name by which a connection knows that it was looked by before.
 const lookedBy = "events.looked"
 
+func hasLooked(conn *pgx.Conn) bool {
+	_, looked := conn.PgConn().CustomData()[lookedBy]
+	return looked
+}
+
 // isAnew reports whether what is known must be forgotten: with the first look by a
 // connection, since those of before may have ended in a crash, by another server, and when
 // ids are lower than they were.
 func (h *horizon) isAnew(seen sight, conn *pgx.Conn) bool {
-	_, known := conn.PgConn().CustomData()[lookedBy]
-	return !known || h.server != seen.server || h.back == nil && seen.last < h.last
+	return !hasLooked(conn) || h.server != seen.server || h.back == nil && seen.last < h.last
 }
 
 // reset forgets what is known.
 func (h *horizon) reset() { h.server, h.last, h.final, h.epochs, h.resets = 0, 0, 0, nil, h.resets+1 }
 
-// see takes the two parts of a look.
-func (s *Store) see(ctx context.Context, conn *pgx.Conn) (sight, error) {
+// observe takes the two parts of a look, in their order.
+func (s *Store) observe(ctx context.Context, conn *pgx.Conn) (sight, error) {
 	seen := sight{holders: make(map[string]bool)}
 	var batch pgx.Batch
 	batch.Queue(s.dialect.SQL("select case when is_called then last_value else 0 end, " + serverStart + " from @message_id")).
@@ -150,8 +154,8 @@ const serverStart = "(extract(epoch from pg_postmaster_start_time()) * 1000000):
 const writesMessages = `locktype = 'relation' and mode = 'RowExclusiveLock' and granted
 	and database = (select oid from pg_database where datname = current_database()) and relation = $1::text::regclass`
 
-// see draws the conclusions from a look.
-func (h *horizon) see(seen sight, now time.Time) {
+// conclude draws the conclusions from a look.
+func (h *horizon) conclude(seen sight, now time.Time) {
 	if h.server != seen.server {
 		h.reset()
 		h.server = seen.server

@@ -64,7 +64,7 @@ func TestHorizonPassesNoOpenTransaction(t *testing.T) {
 			for range w.IntN(3) {
 				w.step()
 			}
-			h.see(sight{w.server, last, maps.Clone(w.holders), w.prepared}, time.Now())
+			h.conclude(sight{w.server, last, maps.Clone(w.holders), w.prepared}, time.Now())
 			require.LessOrEqual(t, len(h.epochs), mostEpochs)
 			for name, ids := range w.ids {
 				for _, id := range ids {
@@ -94,7 +94,7 @@ func TestHorizonPassesNoOpenTransaction(t *testing.T) {
 			}
 			delete(w.holders, name)
 		}
-		h.see(sight{w.server, w.last, maps.Clone(w.holders), w.prepared}, time.Now())
+		h.conclude(sight{w.server, w.last, maps.Clone(w.holders), w.prepared}, time.Now())
 		require.Equal(t, w.last, h.final, "seed %d", seed)
 	}
 }

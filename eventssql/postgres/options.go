@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -121,11 +122,18 @@ func readOptions(options []Option) *settings {
 // tables is what the names of tables begin with.
 func (s *settings) tables() string { return quote(s.schema) + "." + s.prefix }
 
-func (s *settings) dialect() engine.Dialect { return engine.Postgres(s.tables()) }
+func (s *settings) dialect() *engine.Dialect { return engine.Postgres(s.tables()) }
 
 // channel is what processes listen to that share the tables.
 func (s *settings) channel() string {
-	return fmt.Sprintf("events_%016x", uint64(engine.Hash(s.tables())))
+	return fmt.Sprintf("events_%016x", uint64(hash(s.tables())))
+}
+
+// hash returns a number for a name, for locks and channels.
+func hash(name string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // it never fails
+	return int64(h.Sum64())
 }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/typedbus/events/eventssql/internal/engine"
 )
 
 // schemaVersion is that of the tables below.
@@ -94,7 +92,7 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, options []Option) error {
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		// Several processes may start at once, and "if not exists" does not help then.
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", engine.Hash(s.schema)); err != nil {
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", hash(s.schema)); err != nil {
 			return err
 		}
 		var missing bool

@@ -18,7 +18,7 @@ import (
 // any number of goroutines.
 type Store struct {
 	*settings
-	dialect engine.Dialect
+	dialect *engine.Dialect
 	engine  *engine.Engine
 	pool    *pgxpool.Pool // the store's own
 	claims  chan struct{} // a token for each claim under way

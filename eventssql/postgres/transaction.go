@@ -106,8 +106,14 @@ func (t *transaction) Query(ctx context.Context, row func(engine.Row) error, que
 // now is the time of the server, in microseconds.
 const now = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 
-// Enter locks the group. What is final is not, if the server is another one by now.
+// Enter locks the group. What is final is not, if the server is another one by now, or has
+// crashed since it was looked at: then the connection is new.
 func (t *transaction) Enter(ctx context.Context, group int64) (place engine.Place, ok bool, err error) {
+	if !hasLooked(t.conn) {
+		if err := t.store.horizon.look(ctx, t.store, t.conn); err != nil {
+			return place, false, err
+		}
+	}
 	final, known, err := t.store.horizon.place()
 	if err != nil {
 		return place, false, err
@@ -127,7 +133,7 @@ func (t *transaction) Enter(ctx context.Context, group int64) (place engine.Plac
 
 // Exclude takes a lock that nobody else takes.
 func (t *transaction) Exclude(ctx context.Context) error {
-	return t.Exec(ctx, nil, "select pg_advisory_xact_lock(?)", engine.Hash(t.store.channel()))
+	return t.Exec(ctx, nil, "select pg_advisory_xact_lock(?)", hash(t.store.channel()))
 }
 
 // longestStart is how long a new group waits for transactions that are under way, so as to

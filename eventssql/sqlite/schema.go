@@ -87,7 +87,7 @@ func Migrate(ctx context.Context, db *sql.DB, options ...Option) error {
 	return nil
 }
 
-func (s *settings) dialect() engine.Dialect { return engine.SQLite(s.prefix) }
+func (s *settings) dialect() *engine.Dialect { return engine.SQLite(s.prefix) }
 
 // checkDatabase refuses a database in which events would not be safe, or not seen, and
 // returns its file.

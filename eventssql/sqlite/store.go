@@ -15,7 +15,7 @@ import (
 // Store is an engine of package durable on a SQLite database. It is safe for use by
 // any number of goroutines.
 type Store struct {
-	dialect engine.Dialect
+	dialect *engine.Dialect
 	engine  *engine.Engine
 	db      *sql.DB
 	own     bool // db was opened by the store

@@ -15,7 +15,7 @@ import (
 
 // writer is what writes, one goroutine at a time.
 type writer struct {
-	engine.Dialect
+	*engine.Dialect
 	*engine.Line[func(context.Context, engine.Tx) error] // in a transaction; maybe more than once
 
 	db   *sql.DB
@@ -26,7 +26,7 @@ type writer struct {
 type operation = engine.Operation[func(context.Context, engine.Tx) error]
 
 // newWriter returns a writer. What it has begun to store it stores, until storing is done.
-func newWriter(storing context.Context, d engine.Dialect, db *sql.DB, conn *sql.Conn) *writer {
+func newWriter(storing context.Context, d *engine.Dialect, db *sql.DB, conn *sql.Conn) *writer {
 	w := &writer{Dialect: d, db: db, conn: conn, stmt: make(map[string]*sql.Stmt)}
 	w.Line = engine.NewLine(false, func(_ context.Context, ops []*operation) { w.store(storing, ops) })
 	return w

@@ -1,16 +1,17 @@
 package engine
 
 import (
-	"hash/fnv"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// Dialect turns the statements of this package into those of a database.
+// Dialect turns the statements of this package into those of a database, each once.
 type Dialect struct {
-	Tables   string // what the names of tables begin with, in place of @
-	Numbered bool   // parameters are $1, $2, … in place of ?
+	tables   string // what the names of tables begin with, in place of @
+	numbered bool   // parameters are $1, $2, … in place of ?
 	words    *strings.Replacer
+	known    sync.Map // of string to string
 }
 
 var (
@@ -37,22 +38,31 @@ var (
 )
 
 // SQLite returns the dialect of SQLite.
-func SQLite(prefix string) Dialect { return newDialect(prefix, false, sqliteWords) }
+func SQLite(prefix string) *Dialect { return newDialect(prefix, false, sqliteWords) }
 
 // Postgres returns the dialect of PostgreSQL.
-func Postgres(schemaAndPrefix string) Dialect {
+func Postgres(schemaAndPrefix string) *Dialect {
 	return newDialect(schemaAndPrefix, true, postgresWords)
 }
 
-func newDialect(tables string, numbered bool, words []string) Dialect {
-	return Dialect{Tables: tables, Numbered: numbered, words: strings.NewReplacer(words...)}
+func newDialect(tables string, numbered bool, words []string) *Dialect {
+	return &Dialect{tables: tables, numbered: numbered, words: strings.NewReplacer(words...)}
 }
 
-// SQL returns a statement in the words of the database. The names of tables come last: what
-// is in them is nobody's word or parameter.
-func (d Dialect) SQL(statement string) string {
+// SQL returns a statement in the words of the database.
+func (d *Dialect) SQL(statement string) string {
+	if known, ok := d.known.Load(statement); ok {
+		return known.(string)
+	}
+	translated := d.translate(statement)
+	d.known.Store(statement, translated)
+	return translated
+}
+
+// translate puts in the names of tables last: what is in them is nobody's word or parameter.
+func (d *Dialect) translate(statement string) string {
 	statement = d.words.Replace(statement)
-	if d.Numbered {
+	if d.numbered {
 		parts := strings.Split(statement, "?")
 		var b strings.Builder
 		for i, part := range parts {
@@ -62,12 +72,5 @@ func (d Dialect) SQL(statement string) string {
 		}
 		statement = b.String()
 	}
-	return strings.ReplaceAll(statement, "@", d.Tables)
-}
-
-// Hash returns a number for a name, for where a database wants one.
-func Hash(name string) int64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name)) // it never fails
-	return int64(h.Sum64())
+	return strings.ReplaceAll(statement, "@", d.tables)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (r *receiver) settle(ctx context.Context, tx Tx, settlements []durable.Sett
 	}
 	// Who settles the same deliveries in the same order does not deadlock with others.
 	slices.SortFunc(order, func(a, b int) int {
-		return int(settlements[a].Lease.(lease).id - settlements[b].Lease.(lease).id)
+		return cmp.Compare(settlements[a].Lease.(lease).id, settlements[b].Lease.(lease).id)
 	})
 	for _, i := range order {
 		statement, arguments, err := r.statement(settlements[i], now)
