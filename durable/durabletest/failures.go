@@ -25,8 +25,10 @@ func triedAgain(k *kit) {
 			return errFailed
 		}
 		return nil
-	}, durable.WithBackoff(100*time.Millisecond, time.Second))
-	k.publish(1, 2)
+	}, durable.WithBackoff(500*time.Millisecond, time.Second))
+	if err := durable.PublishBatch(k.timely(), k.engine, k.topic, []order{{Number: 1}, {Number: 2}}); err != nil { // both before the retry
+		k.Fatal(err)
+	}
 	k.wantSame("a failure holds nobody up", k.take(2, got), []int{1, 2})
 	for _, want := range []int{2, 3} {
 		if h := k.next(got); h.Number != 1 || h.Attempt != want {

@@ -26,21 +26,6 @@ func (s *Store) Groups(ctx context.Context) (groups []Group, err error) {
 	return groups, err
 }
 
-// HeldUp says for how long events have been waiting for a transaction that had published
-// before them and is open still, and in words whose that is. Nothing is held up if held
-// is 0. What waits is in the lag of its groups. After five seconds it is logged, too.
-func (s *Store) HeldUp(ctx context.Context) (held time.Duration, holder string, err error) {
-	if held = s.horizon.waiting(); held == 0 {
-		return 0, "", nil
-	}
-	if err := s.enter(); err != nil {
-		return 0, "", err
-	}
-	defer s.working.Done()
-	holder, err = s.holder(ctx)
-	return held, holder, err
-}
-
 // RemoveGroup forgets a group with all that it has not handled, its dead letters and the
 // notes of [Store.Once], so that it holds no messages any more. A subscription of it
 // gets [durable.ErrUnknownGroup] from then on.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
@@ -28,8 +27,7 @@ func (s *Store) Publish(ctx context.Context, messages ...durable.Message) error 
 	if err := s.line.Do(ctx, rows); err != nil {
 		return err
 	}
-	s.watch.published.Store(true)
-	s.watch.look()
+	s.watch.announce()
 	return nil
 }
 
@@ -155,84 +153,4 @@ func (s *Store) explain(err error) error {
 		back = fmt.Errorf("the sequence %s is behind %d: events would be stored where no group looks", s.dialect.SQL("@message_id"), s.horizon.guard())
 	}
 	return fmt.Errorf("%w (%w)", back, err)
-}
-
-// Execer is a transaction of the caller's by way of database/sql: [*sql.Tx], and what wraps
-// one.
-type Execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-// PgxExecer is a transaction of the caller's by way of pgx: [pgx.Tx], and what wraps one.
-type PgxExecer interface {
-	Exec(ctx context.Context, query string, arguments ...any) (pgconn.CommandTag, error)
-}
-
-// Tx returns a publisher that stores messages in a transaction of the caller's, in the
-// database of the store. They are there when that commits, and not at all when it does not.
-// What commits after that transaction has published waits for its end, in all topics: it
-// is to publish late, and to be short.
-func (s *Store) Tx(tx Execer) durable.Publisher {
-	return &inTransaction{s, func(ctx context.Context, statement string, arguments ...any) error {
-		_, err := tx.ExecContext(ctx, statement, arguments...)
-		return err
-	}}
-}
-
-// PgxTx is [Store.Tx] for a transaction of pgx.
-func (s *Store) PgxTx(tx PgxExecer) durable.Publisher {
-	return &inTransaction{s, func(ctx context.Context, statement string, arguments ...any) error {
-		_, err := tx.Exec(ctx, statement, arguments...)
-		return err
-	}}
-}
-
-type inTransaction struct {
-	store *Store
-	exec  func(ctx context.Context, statement string, arguments ...any) error
-}
-
-// Features are those of the store.
-func (t *inTransaction) Features() durable.Features { return t.store.Features() }
-
-func (t *inTransaction) Publish(ctx context.Context, messages ...durable.Message) error {
-	rows, err := t.store.engine.Encode(messages)
-	if err != nil {
-		return err
-	}
-	for statement, arguments := range t.store.inserts(rows) {
-		if err := t.exec(ctx, statement, arguments...); err != nil {
-			return t.store.explain(err)
-		}
-	}
-	t.store.watch.published.Store(true)
-	t.store.watch.look()
-	return nil
-}
-
-// Once notes in a transaction of the caller's that the event which is handled with
-// ctx was handled by its group, and reports whether that is the first time. So
-// the effect of a handler is single, if it is made in the same transaction: when
-// first is false there is nothing left to do. The transaction may be of another
-// database than that of the store, in which [Migrate] has made the tables.
-//
-// The note stays until the group is removed.
-//
-// It returns an error if ctx is not that of a durable handler.
-func (s *Store) Once(ctx context.Context, tx Execer) (first bool, err error) {
-	return s.engine.Once(ctx, func(arguments ...any) (int64, error) {
-		result, err := tx.ExecContext(ctx, s.dialect.SQL(engine.NoteOnce), arguments...)
-		if err != nil {
-			return 0, err
-		}
-		return result.RowsAffected()
-	})
-}
-
-// PgxOnce is [Store.Once] for a transaction of pgx.
-func (s *Store) PgxOnce(ctx context.Context, tx PgxExecer) (first bool, err error) {
-	return s.engine.Once(ctx, func(arguments ...any) (int64, error) {
-		tag, err := tx.Exec(ctx, s.dialect.SQL(engine.NoteOnce), arguments...)
-		return tag.RowsAffected(), err
-	})
 }

@@ -31,7 +31,7 @@ type Store struct {
 	abandon    context.CancelFunc
 	background sync.WaitGroup
 
-	mu      sync.Mutex     // held by those who begin something
+	mu      sync.Mutex
 	closed  bool           // guarded by mu
 	working sync.WaitGroup // what has begun
 	once    sync.Once
@@ -168,10 +168,14 @@ func (s *Store) enter() error {
 // database is the store as its engine sees it.
 type database struct{ *Store }
 
-func (d database) Closed() bool { return d.line.Closed() }
+func (d database) Closed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
 
 // Await looks at once for what has come up while nobody was waiting.
-func (d database) Await() { d.watch.look() }
+func (d database) Await() { d.watch.lookSoon() }
 
 func (d database) Write(ctx context.Context, do func(context.Context, engine.Tx) error) error {
 	return d.closedOr(d.transact(ctx, do))

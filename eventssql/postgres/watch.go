@@ -35,8 +35,14 @@ type watch struct {
 
 func (w *watch) init(s *Store) { w.store, w.hurry = s, make(chan struct{}, 1) }
 
-// look has the watch look at once.
-func (w *watch) look() {
+// announce has others be told that something was published.
+func (w *watch) announce() {
+	w.published.Store(true)
+	w.lookSoon()
+}
+
+// lookSoon has the watch look as soon as it may.
+func (w *watch) lookSoon() {
 	select {
 	case w.hurry <- struct{}{}:
 	default:
@@ -190,7 +196,7 @@ func (w *watch) listenOnce(ctx context.Context, config *pgxpool.Config) error {
 		return err
 	}
 	for {
-		w.look()
+		w.lookSoon()
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err
 		}

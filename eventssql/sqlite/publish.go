@@ -37,27 +37,15 @@ func (s *Store) Publish(ctx context.Context, messages ...durable.Message) error 
 // Tx returns a publisher that stores messages in a transaction of the caller's, in
 // the database of the store. They are there when that commits, and not at all
 // when it does not.
-func (s *Store) Tx(tx Execer) durable.Publisher { return &inTransaction{s, tx} }
-
-type inTransaction struct {
-	store *Store
-	tx    Execer
-}
-
-// Features are those of the store.
-func (t *inTransaction) Features() durable.Features { return t.store.Features() }
-
-func (t *inTransaction) Publish(ctx context.Context, messages ...durable.Message) error {
-	rows, err := t.store.engine.Encode(messages)
-	if err != nil {
-		return err
-	}
-	for statement, arguments := range engine.Inserts(rows) {
-		if _, err := t.tx.ExecContext(ctx, t.store.dialect.SQL(statement), arguments...); err != nil {
-			return err
+func (s *Store) Tx(tx Execer) durable.Publisher {
+	return s.engine.InTransaction(func(ctx context.Context, rows [][]any) error {
+		for statement, arguments := range engine.Inserts(rows) {
+			if _, err := tx.ExecContext(ctx, s.dialect.SQL(statement), arguments...); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Once notes in a transaction of the caller's that the event which is handled with

@@ -85,7 +85,10 @@ func (s *Store) open(ctx context.Context, options []Option) error {
 	s.watch = watch{store: s, conn: reading}
 	s.background.Go(func() { s.writer.Run(storing) })
 	s.background.Go(func() { s.watch.run(background) })
-	s.background.Go(func() { (&wal{store: s, path: file + "-wal", limit: walLimit}).run(background) })
+	log := &wal{store: s, path: file + "-wal", limit: walLimit}
+	s.background.Go(func() {
+		s.engine.Chore(background, walLook, "move the write-ahead log into the database", log.check)
+	})
 	s.background.Go(func() { s.engine.SweepNowAndThen(background) })
 	return nil
 }

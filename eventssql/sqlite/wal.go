@@ -22,22 +22,6 @@ const (
 	walSilence = 10 * time.Minute
 )
 
-// run is the goroutine.
-func (w *wal) run(ctx context.Context) {
-	ticker := time.NewTicker(walLook)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if err := w.check(ctx); err != nil && ctx.Err() == nil {
-			w.store.engine.Logger.Warn("sqlite: cannot move the write-ahead log into the database", "error", err)
-		}
-	}
-}
-
 // check has a long log moved into the database, and warns if that does not help.
 func (w *wal) check(ctx context.Context) error {
 	file, err := os.Stat(w.path)

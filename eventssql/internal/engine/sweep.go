@@ -58,16 +58,8 @@ func (e *Engine) sweepable(ctx context.Context) (ids []int64, err error) {
 // SweepNowAndThen sweeps until ctx is done.
 func (e *Engine) SweepNowAndThen(ctx context.Context) {
 	every := sweepEvery/2 + rand.N(sweepEvery) // so that processes do not sweep together
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if _, err := e.Sweep(ctx); err != nil && ctx.Err() == nil {
-			e.Logger.Warn(e.Name+": cannot sweep", "error", err)
-		}
-	}
+	e.Chore(ctx, every, "sweep", func(ctx context.Context) error {
+		_, err := e.Sweep(ctx)
+		return err
+	})
 }
