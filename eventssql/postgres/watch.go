@@ -12,11 +12,14 @@ import (
 )
 
 // How often the store looks for what was committed: often while something happens, and
-// then ever more seldom. Two looks are never closer than leastLook.
+// then ever more seldom. Two looks are never closer than leastLook, and two notices to
+// other processes never closer than leastNotice: each costs the server a commit, and whoever
+// had the last one goes on to look, after 10, 12, 15 and 20 ms.
 const (
-	leastLook = 5 * time.Millisecond
-	busyLook  = 10 * time.Millisecond
-	idleLook  = 250 * time.Millisecond
+	leastLook   = 5 * time.Millisecond
+	leastNotice = 50 * time.Millisecond
+	busyLook    = 10 * time.Millisecond
+	idleLook    = 250 * time.Millisecond
 )
 
 // watch is the goroutine that looks for what was committed, and wakes who waits for that;
@@ -28,6 +31,7 @@ type watch struct {
 
 	// Of the goroutine that looks alone.
 	looked     time.Time
+	told       time.Time
 	complained time.Time
 	woken      int64 // up to where who waits was woken
 	resets     int   // of the horizon, when that was
@@ -97,7 +101,8 @@ const mostAsked = 10_000
 func (w *watch) once(ctx context.Context) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
-	if w.store.listen && w.published.Swap(false) {
+	if w.store.listen && time.Since(w.told) >= leastNotice && w.published.Swap(false) {
+		w.told = time.Now()
 		// A notice is not worth a wait for the disk, and without it others look later.
 		if _, err := w.store.pool.Exec(ctx, "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')", w.store.channel()); err != nil && w.isToComplain() {
 			w.store.engine.Logger.Warn("postgres: cannot tell other processes of events", "error", err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,8 +24,16 @@ type bare interface {
 // side is a database.
 type side struct {
 	name   string
-	bare   func(*testing.B) bare
+	bare   func(*testing.B) bare // with a table of nothing but data
+	alike  func(*testing.B) bare // with a table of all that a message has, found by topic
 	engine func(*testing.B) durable.Engine
+}
+
+// alike is the arguments of insertAlike.
+var alike = []any{"order.paid", "an-id-of-some-length", nil, `{"type":"application/json"}`, data, int64(0), time.Now().UnixNano()}
+
+func insertAlike(parameters string) string {
+	return "insert into jobs (topic, mid, key, headers, data, at, stored) values (" + parameters + ")"
 }
 
 var sides = []side{sqliteSide, postgresSide}
@@ -42,7 +51,7 @@ var data, _ = json.Marshal(order{42, "an order of an ordinary size, some hundred
 func messages(n int) []durable.Message {
 	all := make([]durable.Message, n)
 	for i := range all {
-		all[i] = durable.Message{ID: fmt.Sprint(i), Topic: orderPaid.Name(), ContentType: "application/json", Data: data}
+		all[i] = durable.Message{ID: fmt.Sprintf("an-id-of-length-%04d", i), Topic: orderPaid.Name(), ContentType: "application/json", Data: data}
 	}
 	return all
 }
@@ -61,6 +70,9 @@ func BenchmarkDurable(b *testing.B) {
 				b.Run("publish="+work.name, func(b *testing.B) {
 					b.Run("bare", func(b *testing.B) {
 						benchmarkPublish(b, work.publishers, work.batch, s.bare(b).publish)
+					})
+					b.Run("alike", func(b *testing.B) {
+						benchmarkPublish(b, work.publishers, work.batch, s.alike(b).publish)
 					})
 					b.Run("engine", func(b *testing.B) {
 						engine := s.engine(b)

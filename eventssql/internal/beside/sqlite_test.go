@@ -18,7 +18,16 @@ var sqliteSide = side{
 		db := openDB(b)
 		_, err := db.ExecContext(b.Context(), "create table jobs (id integer primary key autoincrement, data blob not null)")
 		require.NoError(b, err)
-		return bareSQLite{db}
+		return bareSQLite{db, "insert into jobs (data) values (?)", []any{data}}
+	},
+	alike: func(b *testing.B) bare {
+		db := openDB(b)
+		_, err := db.ExecContext(b.Context(), "create table jobs (id integer primary key autoincrement, "+
+			"topic text not null, mid text not null, key text, headers text, data blob not null, at integer not null, stored integer not null)")
+		require.NoError(b, err)
+		_, err = db.ExecContext(b.Context(), "create index jobs_topic on jobs (topic, id)")
+		require.NoError(b, err)
+		return bareSQLite{db, insertAlike("?, ?, ?, ?, ?, ?, ?"), alike}
 	},
 	engine: func(b *testing.B) durable.Engine {
 		store, err := sqlite.OpenDB(b.Context(), openDB(b), sqlite.WithLogger(quiet()))
@@ -35,7 +44,11 @@ func openDB(b *testing.B) *sql.DB {
 	return db
 }
 
-type bareSQLite struct{ db *sql.DB }
+type bareSQLite struct {
+	db        *sql.DB
+	insert    string
+	arguments []any
+}
 
 func (p bareSQLite) publish(ctx context.Context, n int) error {
 	tx, err := p.db.BeginTx(ctx, nil)
@@ -43,7 +56,7 @@ func (p bareSQLite) publish(ctx context.Context, n int) error {
 		return err
 	}
 	for range n {
-		if _, err := tx.ExecContext(ctx, "insert into jobs (data) values (?)", data); err != nil {
+		if _, err := tx.ExecContext(ctx, p.insert, p.arguments...); err != nil {
 			return err
 		}
 	}

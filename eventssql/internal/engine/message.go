@@ -59,26 +59,37 @@ type envelope struct {
 }
 
 // Encode checks messages and returns them as the arguments of [Inserts].
-func (e *Engine) Encode(messages []durable.Message) (rows [][]any, err error) {
+func (e *Engine) Encode(messages []durable.Message) ([][]any, error) {
+	rows := make([][]any, len(messages))
+	stored, headers := time.Now().UnixNano(), ""
 	for i := range messages {
-		row, err := e.encode(&messages[i])
+		if i == 0 || !sameEnvelope(&messages[i], &messages[i-1]) {
+			encoded, err := json.Marshal(envelope{messages[i].Source, messages[i].ContentType, messages[i].Headers})
+			if err != nil {
+				return nil, err
+			}
+			headers = string(encoded)
+		}
+		row, err := e.encode(&messages[i], headers, stored)
 		if err != nil {
 			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(messages), err)
 		}
-		rows = append(rows, row)
+		rows[i] = row
 	}
 	return rows, nil
 }
 
-func (e *Engine) encode(m *durable.Message) ([]any, error) {
+// sameEnvelope reports whether two messages have the same column headers, as most of a call
+// have.
+func sameEnvelope(a, b *durable.Message) bool {
+	return len(a.Headers) == 0 && len(b.Headers) == 0 && a.Source == b.Source && a.ContentType == b.ContentType
+}
+
+func (e *Engine) encode(m *durable.Message, headers string, stored int64) ([]any, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(checkName("topic", m.Topic), checkName("id", m.ID), checkName("key", m.Key), checkName("source", m.Source)); err != nil {
-		return nil, err
-	}
-	headers, err := json.Marshal(envelope{m.Source, m.ContentType, m.Headers})
-	if err != nil {
 		return nil, err
 	}
 	if size := len(m.Data) + len(headers); size > e.MaxSize {
@@ -88,7 +99,7 @@ func (e *Engine) encode(m *durable.Message) ([]any, error) {
 	if data == nil {
 		data = []byte{}
 	}
-	return []any{m.Topic, m.ID, orNull(m.Key), string(headers), data, stamp(m.Time), after(m.NotBefore), time.Now().UnixNano()}, nil
+	return []any{m.Topic, m.ID, orNull(m.Key), headers, data, stamp(m.Time), after(m.NotBefore), stored}, nil
 }
 
 func orNull(text string) any {
