@@ -45,6 +45,10 @@ demo: ## Run the quickstart example
 durable: ## Run the example of events that outlive their process
 	@cd examples/durable && go run .
 
+.PHONY: jetstream
+jetstream: ## Run the example of workers that share events through a NATS server
+	@cd examples/jetstream && go run .
+
 .PHONY: test
 test: check-format check-structure check-deps test-root ## Test the library and its examples
 	$(call say,the library and its examples passed)
@@ -80,16 +84,16 @@ bench-peers = go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -cpu 
 
 .PHONY: bench-durable
 bench-durable: ## Measure the engines of durable events beside bare clients (ROUNDS=10)
-	$(call say,$(ROUNDS) rounds of $(bench-beside) in eventssql)
+	$(call say,$(ROUNDS) rounds of $(bench-beside) in eventssql and eventsnats)
 	@mkdir -p bin
 	@go build -o bin/budget ./internal/budget
 	@for ((round = 1; round <= $(ROUNDS); round++)); do \
-			(cd eventssql && $(bench-beside)) || exit 1; \
+			(cd eventssql && $(bench-beside) ./internal/beside) && (cd eventsnats && $(bench-beside) .) || exit 1; \
 		done \
 		| tee bin/bench-durable.txt \
-		| bin/budget -durable -command "$(ROUNDS) rounds of $(bench-beside) in eventssql"
+		| bin/budget -durable -command "$(ROUNDS) rounds of $(bench-beside) in eventssql and eventsnats"
 
-bench-beside = go test -run '^$$' -bench . -benchtime 1s -timeout 30m -cpu 2 ./internal/beside
+bench-beside = go test -run '^$$' -bench . -benchtime 1s -timeout 30m -cpu 2
 
 .PHONY: bench-diff
 bench-diff: ## Compare the last `make bench` with an older bin/bench.txt (OLD=file)

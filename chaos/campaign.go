@@ -41,7 +41,7 @@ type director struct {
 // conduct runs a campaign and holds the ledgers against its rules.
 func (c campaign) conduct(ctx context.Context, s *stage) (result, error) {
 	if c.groups == nil {
-		c.groups = groups
+		c.groups = s.engine.groups()
 	}
 	l, err := openLedger(s.folder, "director")
 	if err != nil {

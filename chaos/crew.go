@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // crew is the processes that the director has running. It is used by one goroutine.
@@ -90,9 +93,14 @@ func (c *crew) kill(p *process) {
 	p.signal(syscall.SIGKILL)
 }
 
-// holdUp stops a process for a while.
+// holdUp stops a process for a while. A thread that is running goes on for a moment, on a
+// busy machine for some milliseconds, so the note is taken when all of them stand still.
 func (c *crew) holdUp(p *process, d time.Duration) {
 	p.signal(syscall.SIGSTOP)
+	var stopped unix.Siginfo
+	for errors.Is(unix.Waitid(unix.P_PID, p.command.Process.Pid, &stopped, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+		continue // Go's own signals come between
+	}
 	c.ledger.write(entry{Kind: isStopped, Process: p.Name})
 	p.state, p.until = isHeldUp, time.Now().Add(d)
 }

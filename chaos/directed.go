@@ -114,7 +114,7 @@ func closeOver(ctx context.Context, s *stage) (result, error) {
 			return err
 		}
 		x.await(patience, func() bool { return seen.len() == all }, "all events come back before their lease is over")
-		x.expect(seen.retried == 0, "%d events have lost an attempt", seen.retried)
+		x.expect(seen.retried == 0 || s.engine.broker, "%d events have lost an attempt", seen.retried)
 		return second.Close(ctx)
 	})
 	return x.result, err
@@ -180,10 +180,11 @@ func forwardAway(ctx context.Context, s *stage) (result, error) {
 			return err
 		}
 		err = durable.PublishBatch(ctx, st, topic, numbered(all), durable.WithKey("key"))
+		isOrdered := st.Features().OrderByKey
 		x.await(patience, func() bool { return to.len() >= all }, "all events arrive")
 		x.expect(to.tries > 1, "the destination was tried %d times while it was away", to.tries)
 		for i, number := range to.numbers {
-			x.expect(number == i+1, "number %d has arrived as %d", number, i+1)
+			x.expect(number == i+1 || !isOrdered, "number %d has arrived as %d", number, i+1)
 		}
 		dead, failed := st.DeadLetters().List(ctx, topic.Name(), group, "", all)
 		x.expect(len(dead) == 0, "%d events were given up", len(dead))

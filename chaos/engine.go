@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/typedbus/events/durable"
@@ -20,13 +21,25 @@ type engine struct {
 	// open opens the store at an address, for one process.
 	open func(ctx context.Context, address string) (store, error)
 
+	// broker says that it has no transactions, no order of keys and nothing for later, and
+	// that an attempt may count that was given back.
+	broker bool
+
 	// longest is how long a transaction may stay open in the usual mix: where there is one
 	// writer, all others wait for it.
 	longest time.Duration
 }
 
 // engines are all of them, in the order in which they have their turn.
-var engines = []*engine{onSQLite, onPostgres}
+var engines = []*engine{onSQLite, onPostgres, onJetStream}
+
+// groups are those that an engine can have.
+func (e *engine) groups() []group {
+	if !e.broker {
+		return groups
+	}
+	return slices.DeleteFunc(slices.Clone(groups), func(g group) bool { return g.ordered })
+}
 
 func engineOf(name string) *engine {
 	for _, e := range engines {
@@ -42,14 +55,17 @@ type store interface {
 	durable.Engine
 	DeadLetters() durable.DeadLetters
 
-	// begin begins a transaction that can publish.
-	begin(ctx context.Context) (transaction, error)
-
 	// lags returns how many events the groups have not handled, dead letters aside.
 	lags(ctx context.Context) (map[string]int64, error)
 
 	// shut closes the store and the connections below it.
 	shut(ctx context.Context) error
+}
+
+// transactor is a store that is in a database.
+type transactor interface {
+	// begin begins a transaction that can publish.
+	begin(ctx context.Context) (transaction, error)
 }
 
 // transaction is one of the caller's.

@@ -193,7 +193,7 @@ func stalled(ctx context.Context, s *stage) (result, error) {
 func first(ctx context.Context, s *stage) (result, error) {
 	var x expectation
 	err := s.on(ctx, func(st store) error {
-		tx, err := st.begin(ctx)
+		tx, err := st.(transactor).begin(ctx)
 		if err != nil {
 			return err
 		}

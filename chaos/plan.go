@@ -61,7 +61,7 @@ func (p *plan) try(ctx context.Context, e *engine) error {
 	if err != nil {
 		return err
 	}
-	chosen = slices.DeleteFunc(slices.Clone(chosen), func(sc *scenario) bool { return sc.only != nil && sc.only != e })
+	chosen = slices.DeleteFunc(slices.Clone(chosen), func(sc *scenario) bool { return sc.only != nil && !sc.only(e) })
 	runs := make([]performance, len(chosen))
 	var beside sync.WaitGroup
 	for i, sc := range chosen {
@@ -144,7 +144,7 @@ func (p *plan) tryBroken(ctx context.Context, e *engine) error {
 	table := tabwriter.NewWriter(p.out, 2, 0, 2, ' ', 0)
 	unnoticed := 0
 	for _, s := range chosen {
-		if s.engine != "" && s.engine != e.name {
+		if !s.isFor(e) {
 			continue
 		}
 		noticed, err := p.notice(ctx, e, s, folder)

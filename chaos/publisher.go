@@ -49,7 +49,10 @@ func (l *lane) renew(k int) {
 
 func (l *lane) run(ctx context.Context) {
 	ways := []func(context.Context, int) error{l.one, l.one, l.batch, l.delayed, l.transact, l.transact}
-	if l.Stubborn {
+	switch {
+	case engineOf(l.Engine).broker:
+		ways = ways[:3]
+	case l.Stubborn:
 		ways = ways[4:]
 	}
 	for ctx.Err() == nil {
@@ -117,7 +120,7 @@ func (l *lane) batch(ctx context.Context, k int) error {
 // transact publishes in a transaction that stays open for a while and is, now and then,
 // rolled back.
 func (l *lane) transact(ctx context.Context, _ int) error {
-	tx, err := l.store.begin(ctx)
+	tx, err := l.store.(transactor).begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // job is what a process of the rig is told to do.
 type job struct {
-	Role    string // publisher or worker
+	Role    string // publisher, worker or server
 	Name    string // of the process, which no other has
 	Engine  string
 	Address string
@@ -55,6 +55,9 @@ func act(text string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(os.Interrupt) // the terminal's is for the director
+	if a.Role == serverRole {
+		return serveJetStream(ctx, a.Folder, a.Address)
+	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(3) // nobody waits for what it would say

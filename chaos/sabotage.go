@@ -14,7 +14,7 @@ import (
 type sabotage struct {
 	name     string
 	about    string
-	engine   string // or empty for all
+	engine   string // or empty for all, or for those on SQL if that is what it changes
 	scenario string // in which it has to be noticed
 	file     string // from the root of the repository
 	old, new string
@@ -83,6 +83,32 @@ var sabotages = []*sabotage{
 		old: "case when is_called then last_value else 0 end",
 		new: "last_value",
 	},
+	{
+		name: "msgid", about: "different events have the same id for the stream",
+		engine: "jetstream", scenario: "mixed", file: "eventsnats/message.go",
+		old: `return url.PathEscape(m.Source) + "/" + url.PathEscape(m.Topic) + "/" + url.PathEscape(m.ID)`,
+		new: `return url.PathEscape(m.Source) + "/" + url.PathEscape(m.Topic) + "/" + url.PathEscape(m.ID[:2])`,
+	},
+	{
+		name: "term-first", about: "an event is given up before its dead letter is stored",
+		engine: "jetstream", scenario: "mixed", file: "eventsnats/settle.go",
+		old: `	errs := r.engine.publishMany(ctx, r.engine.deadStream(), messages)
+`,
+		new: `	for _, s := range letters {
+		_ = r.engine.nc.Publish(s.Lease.(lease).message.Reply, term)
+	}
+	time.Sleep(300 * time.Millisecond)
+	errs := r.engine.publishMany(ctx, r.engine.deadStream(), messages)
+`,
+	},
+}
+
+// isFor reports whether an engine has what the sabotage changes.
+func (s *sabotage) isFor(e *engine) bool {
+	if s.engine != "" {
+		return s.engine == e.name
+	}
+	return !e.broker || !strings.HasPrefix(s.file, "eventssql/")
 }
 
 // apply writes the changed source and an overlay for the go command into a folder, and

@@ -22,7 +22,7 @@ const (
 // work handles events until ctx is done.
 func (a *actor) work(ctx context.Context) (err error) {
 	var subscriptions []*durable.Subscription
-	for _, g := range groups {
+	for _, g := range engineOf(a.Engine).groups() {
 		if len(a.Groups) > 0 && !slices.Contains(a.Groups, g.name) {
 			continue
 		}

@@ -41,7 +41,7 @@ type Engine interface {
 type Features struct {
 	Delay          bool // OutcomeRetry with After: a delivery comes back when due
 	OrderByKey     bool // Consumer.OrderByKey
-	Attempts       bool // Delivery.Attempt counts over crashes and processes
+	Attempts       bool // Delivery.Attempt counts over crashes and processes; without Fencing a release may count, too
 	Renew          bool // OutcomeRenew
 	Fencing        bool // a settlement without a lease has no effect
 	DeadLetters    bool // OutcomeDeadLetter, and the engine has a DeadLetters method
@@ -50,7 +50,8 @@ type Features struct {
 	AtomicBatch    bool // Publish stores all messages or none
 }
 
-// Consumer says which deliveries a receiver gets.
+// Consumer says which deliveries a receiver gets. One that is opened only to make the
+// group, and closed at once, has neither Lease nor MaxInFlight.
 type Consumer struct {
 	Topic, Group string
 	Lease        time.Duration // how long a delivery belongs to the receiver, from Delivery.Claimed on

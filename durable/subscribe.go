@@ -83,7 +83,7 @@ func checkGroup(engine Engine, c *Consumer) error {
 //
 // It returns an [*Error] as [Subscribe] does.
 func Declare(ctx context.Context, engine Engine, topic, group string, options ...GroupOption) error {
-	err := declare(ctx, engine, Consumer{Topic: topic, Group: group, Lease: defaultLease, MaxInFlight: 1}, options)
+	err := declare(ctx, engine, Consumer{Topic: topic, Group: group}, options)
 	if err != nil {
 		return &Error{"declare", topic, group, err}
 	}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/jackc/pgx/v5/pgxpool" // of the samples, as the next one: so that go.mod has them
+	_ "github.com/jackc/pgx/v5/pgxpool" // of the samples, as the next ones: so that go.mod has them
+	_ "github.com/nats-io/nats.go/jetstream"
+	_ "github.com/typedbus/events/eventsnats"
 	_ "github.com/typedbus/events/eventssql/postgres"
 )
 
@@ -36,9 +38,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/typedbus/events"
 	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/eventsnats"
 	"github.com/typedbus/events/eventssql/postgres"
 	"github.com/typedbus/events/eventssql/sqlite"
 )
@@ -46,6 +51,8 @@ import (
 type Order struct{ ID, Customer string }
 
 var OrderPaid = events.NewTopic[Order]("order.paid")
+
+var nc *nats.Conn
 
 func mailReceipt(context.Context, Order) error { return nil }
 

@@ -23,4 +23,12 @@ var durableRows = []row{
 	{work: "Postgres, consume by 1,000 keys", bench: "Durable/postgres/consume/bare", beside: "Durable/postgres/consume/engine-by-key", atLeast: 0.39},
 	{work: "Postgres, consume by one key", bench: "Durable/postgres/consume/bare", beside: "Durable/postgres/consume/engine-by-one-key", atLeast: 0.39},
 	{work: "Postgres, publish beside 20 groups, and 1", bench: "Durable/postgres/groups=20", beside: "Durable/postgres/groups=1", atMost: 1.1},
+
+	{work: "JetStream, publish one at a time", bench: "Durable/jetstream/publish=one/bare", beside: "Durable/jetstream/publish=one/engine", atLeast: 0.8},
+	{work: "JetStream, publish one at a time, message alike", bench: "Durable/jetstream/publish=one/alike", beside: "Durable/jetstream/publish=one/engine", atLeast: 0.8},
+	{work: "JetStream, publish a hundred in a call", bench: "Durable/jetstream/publish=hundred/bare", beside: "Durable/jetstream/publish=hundred/engine", atLeast: 0.8},
+	{work: "JetStream, publish a hundred in a call, message alike", bench: "Durable/jetstream/publish=hundred/alike", beside: "Durable/jetstream/publish=hundred/engine", atLeast: 0.8},
+	{work: "JetStream, 64 publishers at once", bench: "Durable/jetstream/publish=at-once/bare", beside: "Durable/jetstream/publish=at-once/engine", atLeast: 0.8},
+	{work: "JetStream, 64 publishers at once, message alike", bench: "Durable/jetstream/publish=at-once/alike", beside: "Durable/jetstream/publish=at-once/engine", atLeast: 0.8},
+	{work: "JetStream, consume", bench: "Durable/jetstream/consume/bare", beside: "Durable/jetstream/consume/engine", atLeast: 0.8},
 }

@@ -1,0 +1,82 @@
+package eventsnats
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/typedbus/events/durable"
+	"github.com/typedbus/events/durable/cloudevents"
+)
+
+// encode returns a message as NATS has it, after all checks that can be made here.
+func (e *Engine) encode(m *durable.Message) (*nats.Msg, error) {
+	if err := errors.Join(m.Check(), checkTopic(m.Topic)); err != nil {
+		return nil, err
+	}
+	if time.Until(m.NotBefore) > 0 {
+		return nil, fmt.Errorf("%w: a message for later, at %v", durable.ErrUnsupported, m.NotBefore)
+	}
+	msg := &nats.Msg{Subject: e.subject(m.Topic), Data: m.Data, Header: make(nats.Header, 8+len(m.Headers))}
+	size := len(m.Data)
+	set := func(name, value string) {
+		msg.Header[name] = []string{value}
+		size += len(name) + len(value) + 4 // as it is sent, with a colon and the end of a line
+	}
+	cloudevents.NATS.Write(m, set)
+	set(jetstream.MsgIDHeader, messageID(m))
+	if most := min(e.maxSize, int(e.nc.MaxPayload())); size > most && e.nc.MaxPayload() > 0 {
+		return nil, fmt.Errorf("%w: %d bytes with its headers, want %d at most: see WithMaxSize, and max_payload of the server", durable.ErrTooLarge, size, most)
+	}
+	return msg, nil
+}
+
+// messageID is what a stream knows a message by, within its window for duplicates.
+func messageID(m *durable.Message) string {
+	return url.PathEscape(m.Source) + "/" + url.PathEscape(m.Topic) + "/" + url.PathEscape(m.ID)
+}
+
+// decode returns the message that NATS has, on a topic. What others have put there comes as
+// well: with an id of the stream's if it has none, and if it cannot be read with a content
+// type that no codec takes, so that it becomes a dead letter.
+func (e *Engine) decode(topic string, sequence uint64, stored time.Time, header nats.Header, data []byte) durable.Message {
+	m, err := cloudevents.NATS.Read(ours(header), data)
+	if err != nil && !errors.Is(err, cloudevents.ErrNoEvent) {
+		m = durable.Message{ContentType: fmt.Sprintf("unreadable (%v)", err), Data: data}
+	}
+	if m.ID == "" {
+		m.ID, m.Time = e.stream+"/"+strconv.FormatUint(sequence, 10), stored
+	}
+	m.Topic = topic
+	return m
+}
+
+// The headers of a dead letter, beside those of its message. No header of a message is
+// written by these names.
+const (
+	deadReason   = "events-dead-reason"
+	deadAttempts = "events-dead-attempts"
+)
+
+// ours yields the headers that are neither the server's nor those of a dead letter.
+func ours(header nats.Header) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for name, values := range header {
+			if isServers(name) || name == deadReason || name == deadAttempts || len(values) == 0 {
+				continue
+			}
+			if !yield(name, values[0]) {
+				return
+			}
+		}
+	}
+}
+
+func isServers(name string) bool { return strings.HasPrefix(name, "Nats-") }
