@@ -14,9 +14,11 @@ const (
 )
 
 // Sweep deletes the messages that every group of their topic has handled, and of topics
-// without groups those whose time is over. It returns how many these were.
+// without groups those whose time is over. It returns how many these were. It does so for
+// half of the time at most, as others wait for it.
 func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 	for {
+		begun := time.Now()
 		ids, err := e.sweepable(ctx)
 		if err != nil || len(ids) == 0 {
 			return swept, err
@@ -33,6 +35,13 @@ func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 		swept += changed
 		if len(ids) < sweepBatch || changed == 0 {
 			return swept, nil // what has come up meanwhile is for the next time
+		}
+		timer := time.NewTimer(time.Since(begun))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return swept, context.Cause(ctx)
 		}
 	}
 }
