@@ -49,6 +49,7 @@ var (
 	holdUpPublisher = on("hold up publisher", 2, "publisher", holdUp)
 	rollWorker      = on("restart worker", 4, "worker", dismiss)
 	rollPublisher   = on("restart publisher", 2, "publisher", dismiss)
+	killRelay       = on("kill relay", 1, "relay", kill)
 )
 
 // onServer are the blows at what holds the database.

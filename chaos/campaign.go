@@ -17,7 +17,8 @@ type campaign struct {
 	prepare func(context.Context, *director) error
 	blows   []blow
 	every   time.Duration // how long it is from one blow to the next, on the average
-	gentle  bool          // no blow kills or holds up a process, so nothing is handled twice
+	gentle  bool          // no blow kills or holds up a worker, so nothing is handled twice
+	outbox  store         // from which relays forward, or nil
 }
 
 // blow is something that is done to the crew, more often than others by its weight.
@@ -77,7 +78,7 @@ func (d *director) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, role := range []string{"worker", "publisher"} {
+	for _, role := range []string{"worker", "relay", "publisher"} {
 		for _, j := range d.jobs {
 			if j.Role != role {
 				continue
@@ -102,6 +103,7 @@ func (d *director) run(ctx context.Context) error {
 	if err := d.drain(ctx); err != nil {
 		return err
 	}
+	d.end("relay")
 	d.end("worker")
 	return nil
 }
@@ -214,11 +216,19 @@ func (d *director) drain(ctx context.Context) error {
 
 // lag returns how many events wait in all groups.
 func (d *director) lag(ctx context.Context) (sum int64, err error) {
-	lags, err := d.store.lags(ctx)
-	for _, lag := range lags {
-		sum += lag
+	for _, s := range []store{d.outbox, d.store} {
+		if s == nil {
+			continue
+		}
+		lags, err := s.lags(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, lag := range lags {
+			sum += lag
+		}
 	}
-	return sum, err
+	return sum, nil
 }
 
 // say prints how far the run has come.

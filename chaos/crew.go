@@ -56,7 +56,7 @@ func (c *crew) add(j job) error {
 func (c *crew) start(p *process) error {
 	c.started++
 	p.Name = fmt.Sprintf("%s%d", p.Role[:1], c.started)
-	p.Engine, p.Address, p.Folder, p.Seed = c.engine.name, cmp.Or(p.Address, c.address), c.folder, c.random.Uint64()
+	p.Engine, p.Address, p.Folder, p.Seed = cmp.Or(p.Engine, c.engine.name), cmp.Or(p.Address, c.address), c.folder, c.random.Uint64()
 	text, err := json.Marshal(p.job)
 	if err != nil {
 		return err

@@ -41,6 +41,7 @@ var onJetStream = &engine{
 type jetstreamStore struct {
 	*eventsnats.Engine
 	nc *nats.Conn
+	js jetstream.JetStream
 }
 
 func openJetStream(ctx context.Context, address string) (store, error) {
@@ -57,7 +58,7 @@ func openJetStream(ctx context.Context, address string) (store, error) {
 		nc.Close()
 		return nil, err
 	}
-	return &jetstreamStore{e, nc}, nil
+	return &jetstreamStore{e, nc, js}, nil
 }
 
 func (s *jetstreamStore) lags(ctx context.Context) (map[string]int64, error) {

@@ -14,7 +14,7 @@ import (
 
 // job is what a process of the rig is told to do.
 type job struct {
-	Role    string // publisher, worker or server
+	Role    string // publisher, worker, relay or server
 	Name    string // of the process, which no other has
 	Engine  string
 	Address string
@@ -31,6 +31,7 @@ type job struct {
 	Pause    time.Duration // of a publisher, between events, on the average
 	Hold     time.Duration // how long a publisher's transaction stays open at most
 	Stubborn bool          // it always stays open for that long
+	Outbox   string        // of a relay: the database that it forwards from
 }
 
 // actor is a process at its job.
@@ -69,10 +70,7 @@ func act(text string) error {
 		return err
 	}
 	a.random = rand.New(rand.NewPCG(a.Seed, 1))
-	work := a.publish
-	if a.Role == "worker" {
-		work = a.work
-	}
+	work := map[string]func(context.Context) error{"publisher": a.publish, "worker": a.work, "relay": a.forward}[a.Role]
 	switch a.store, err = a.open(ctx); {
 	case ctx.Err() != nil && err != nil: // it was asked to end before it has begun
 	case err != nil:

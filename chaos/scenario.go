@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/typedbus/events/durable"
@@ -33,6 +35,8 @@ var scenarios = []*scenario{
 	{"set-back", "the sequence of ids is set back, and mended", setBack, postgresAlone, true},
 	{"pool-busy", "handlers have all connections of the pool for longer than their lease", poolBusy, postgresAlone, true},
 	{"stalled", "a connection stalls without being closed", stalled, postgresAlone, false},
+	{"window", "an event is sent again when the broker has forgotten its id, and its effect is single", window, func(e *engine) bool { return e == onJetStream }, true},
+	{"outbox", "relays from a database to the broker are killed, and nothing is handled twice", outbox, func(e *engine) bool { return e.broker }, false},
 	{"mixed", "publishers and workers are killed, held up and restarted", mixed, nil, false},
 }
 
@@ -132,6 +136,30 @@ func open(ctx context.Context, s *stage) (result, error) {
 	stubborn := p
 	stubborn.Stubborn = true
 	c := campaign{lease: w.Lease, jobs: []job{w, w, stubborn, p}}
+	return c.conduct(ctx, s.short())
+}
+
+// outbox has events published to a database and forwarded to the broker, by relays that are
+// killed all the time: between the two they send again what is there already, and the
+// broker knows it by its id.
+func outbox(ctx context.Context, s *stage) (r result, err error) {
+	path := filepath.Join(s.folder, "outbox.db")
+	source, err := openSQLite(ctx, path)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, source.shut(ctx)) }()
+	if err := durable.Declare(ctx, source, topic.Name(), relayGroup, durable.WithOrderByKey()); err != nil {
+		return r, err
+	}
+	w, p := s.worker(), s.publisher()
+	w.Lease, w.Long = 10*lease, lease // only a relay's end is to be seen
+	p.Engine, p.Address, p.Hold, p.Pause = onSQLite.name, path, onSQLite.longest, 2*p.Pause
+	relay := job{Role: "relay", Outbox: path}
+	c := campaign{
+		lease: w.Lease, every: 100 * time.Millisecond, gentle: true, outbox: source,
+		jobs: []job{w, w, relay, relay, p, p}, blows: []blow{killRelay},
+	}
 	return c.conduct(ctx, s.short())
 }
 

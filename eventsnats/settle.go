@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,16 +130,24 @@ var errNoPlace = errors.New("eventsnats: no message of a stream")
 // in which servers may have a domain and an account before the stream, and something
 // behind the end.
 func placeOf(m *nats.Msg) (p place, err error) {
-	tokens := strings.Split(m.Reply, ".")
-	switch {
-	case len(tokens) < 9 || tokens[0] != "$JS" || tokens[1] != "ACK":
-		return p, errNoPlace
-	case len(tokens) >= 11:
-		tokens = slices.Delete(tokens, 2, 4)
+	var tokens [12]string
+	n := 0
+	for token := range strings.SplitSeq(m.Reply, ".") {
+		if n < len(tokens) {
+			tokens[n] = token
+			n++
+		}
 	}
-	attempt, err1 := strconv.Atoi(tokens[4])
-	sequence, err2 := strconv.ParseUint(tokens[5], 10, 64)
-	stored, err3 := strconv.ParseInt(tokens[7], 10, 64)
+	own := tokens[4:] // what is behind the consumer
+	switch {
+	case n < 9 || tokens[0] != "$JS" || tokens[1] != "ACK":
+		return p, errNoPlace
+	case n >= 11:
+		own = tokens[6:]
+	}
+	attempt, err1 := strconv.Atoi(own[0])
+	sequence, err2 := strconv.ParseUint(own[1], 10, 64)
+	stored, err3 := strconv.ParseInt(own[3], 10, 64)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return p, fmt.Errorf("%w: %w", errNoPlace, err)
 	}

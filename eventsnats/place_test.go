@@ -1,0 +1,41 @@
+package eventsnats
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+)
+
+// TestPlaceOf reads the addresses of all servers, and refuses what is none.
+func TestPlaceOf(t *testing.T) {
+	want := place{2, 7, time.Unix(0, 1700000000000000000)}
+	for _, address := range []string{
+		"$JS.ACK.events.order~paid@g.2.7.5.1700000000000000000.3",
+		"$JS.ACK.hub.ACCHASH.events.order~paid@g.2.7.5.1700000000000000000.3",
+		"$JS.ACK._.ACCHASH.events.order~paid@g.2.7.5.1700000000000000000.3.random",
+		"$JS.ACK._.ACCHASH.events.order~paid@g.2.7.5.1700000000000000000.3.random.more",
+	} {
+		p, err := placeOf(&nats.Msg{Reply: address})
+		assert.NoError(t, err, address)
+		assert.Equal(t, want, p, address)
+	}
+	for _, address := range []string{"", "_INBOX.x", "$JS.ACK.events.g.2.7.5.1", "$JS.ACK.events.g.x.7.5.1.3", "$JS.ACK.events.g.2.-7.5.1.3", "$JS.ACK.events.g.2.7.5.x.3", "$JS.API.events.g.2.7.5.1.3"} {
+		_, err := placeOf(&nats.Msg{Reply: address})
+		assert.ErrorIs(t, err, errNoPlace, address)
+	}
+}
+
+// TestCovers has a filter be for the subjects that it is for.
+func TestCovers(t *testing.T) {
+	for _, c := range []struct {
+		filter, subject string
+		want            bool
+	}{
+		{"", "a.b", true}, {"a.b", "a.b", true}, {"a.*", "a.b", true}, {"*.b", "a.b", true}, {">", "a.b", true}, {"a.>", "a.b.c", true},
+		{"a", "a.b", false}, {"a.b", "a", false}, {"a.>", "a", false}, {"a.*", "a.b.c", false}, {"b.>", "a.b", false},
+	} {
+		assert.Equal(t, c.want, covers(c.filter, c.subject), "%q %q", c.filter, c.subject)
+	}
+}
