@@ -22,7 +22,7 @@ type engine struct {
 	open func(ctx context.Context, address string) (store, error)
 
 	// broker says that it has no transactions, no order of keys and nothing for later, and
-	// that an attempt may count that was given back.
+	// that the end of a process counts as an attempt for all that it had.
 	broker bool
 
 	// longest is how long a transaction may stay open in the usual mix: where there is one

@@ -69,12 +69,13 @@ var sabotages = []*sabotage{
 		new: "case true:",
 	},
 	{
-		name: "look-order", about: "the locks are looked at before the last id, not after",
+		name: "look-order", about: "the locks are looked at before the last id, not after, and the way to the server is long",
 		engine: "postgres", scenario: "open", file: "eventssql/postgres/horizon.go",
 		old: "return seen, conn.SendBatch(ctx, &batch).Close()",
 		new: `if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return seen, err
 	}
+	time.Sleep(20 * time.Millisecond)
 	return seen, conn.QueryRow(ctx, s.dialect.SQL("select last_value from @message_id")).Scan(&seen.last)`,
 	},
 	{

@@ -41,7 +41,7 @@ type Engine interface {
 type Features struct {
 	Delay          bool // OutcomeRetry with After: a delivery comes back when due
 	OrderByKey     bool // Consumer.OrderByKey
-	Attempts       bool // Delivery.Attempt counts over crashes and processes; without Fencing a release may count, too
+	Attempts       bool // Delivery.Attempt counts over crashes and processes
 	Renew          bool // OutcomeRenew
 	Fencing        bool // a settlement without a lease has no effect
 	DeadLetters    bool // OutcomeDeadLetter, and the engine has a DeadLetters method
@@ -65,7 +65,8 @@ type Consumer struct {
 // when both have returned.
 type Receiver interface {
 	// Receive claims up to max deliveries, and waits until there is one. It
-	// returns the cause of ctx when that is done first, with nothing claimed.
+	// returns the cause of ctx when that is done first, with nothing claimed, then or
+	// later. It is called with such a ctx before deliveries are given back at the end.
 	//
 	// With OrderByKey no delivery of a key is handed out while an earlier one of
 	// that key is unsettled, waits for its retry, or is due first, unless both

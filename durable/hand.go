@@ -29,6 +29,7 @@ type hand struct {
 	untold  []Observation      // stored, to be logged and reported
 
 	closing bool // nothing is run any more
+	fetched bool // nothing is fetched any more
 	settled bool // nothing is settled any more
 	told    bool // nothing is stored any more
 }
@@ -233,6 +234,25 @@ func (h *hand) close() {
 		return
 	}
 	h.closing = true
+	h.giveBack()
+	h.roomier.Broadcast()
+	h.runnable.Broadcast()
+}
+
+// stopFetching notes that nothing is fetched any more.
+func (h *hand) stopFetching() {
+	h.Lock()
+	defer h.Unlock()
+	h.fetched = true
+	h.giveBack()
+}
+
+// giveBack releases what will not be run, once the engine has been told that nobody waits
+// for anything: it could hand out what was given back to a wait that is still open.
+func (h *hand) giveBack() {
+	if !h.closing || !h.fetched {
+		return
+	}
 	for _, one := range h.held {
 		if one.state == isWaiting {
 			h.release(one)
@@ -240,8 +260,6 @@ func (h *hand) close() {
 	}
 	clear(h.lines)
 	h.ready = nil
-	h.roomier.Broadcast()
-	h.runnable.Broadcast()
 }
 
 // stopSettling ends the settler when it has stored what there is.

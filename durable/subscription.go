@@ -93,10 +93,16 @@ func (s *Subscription) Group() string { return s.options().consumer.Group }
 
 // fetch claims deliveries for as long as there is room in hand.
 func (s *Subscription) fetch() {
+	s.fetchAll()
+	s.hand.stopFetching()
+}
+
+func (s *Subscription) fetchAll() {
 	var failing patience
 	for {
 		room := s.hand.room()
 		if room == 0 {
+			_, _ = s.receiver.Receive(s.fetching, 1) // which is over: so that it waits for nothing any more
 			return
 		}
 		deliveries, err := s.receiver.Receive(s.fetching, room)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/typedbus/events/durable"
@@ -57,7 +55,7 @@ func (d deadLetters) List(ctx context.Context, topic, group, after string, most 
 			return nil, err
 		}
 		letter := durable.DeadLetter{Message: d.decode(topic, place, raw.Time, raw.Header, raw.Data), Group: group, Ref: ref}
-		letter.Attempts, _ = strconv.Atoi(raw.Header.Get(deadAttempts))
+		letter.Attempts, _ = strconv.Atoi(raw.Header.Get(attempts))
 		if letter.Reason, err = strconv.Unquote(raw.Header.Get(deadReason)); err != nil {
 			letter.Reason = raw.Header.Get(deadReason) // as somebody else has written it
 		}
@@ -83,24 +81,21 @@ func (d deadLetters) find(ctx context.Context, topic, group string) (subjects, e
 }
 
 func (d deadLetters) Redrive(ctx context.Context, topic, group string, refs ...string) (int, error) {
-	return d.each(ctx, topic, group, refs, func(names subjects, raw *jetstream.RawStreamMsg) error {
-		again := &nats.Msg{Subject: names.again, Header: maps.Clone(raw.Header), Data: raw.Data}
-		maps.DeleteFunc(again.Header, func(name string, _ []string) bool {
-			return isServers(name) || name == deadReason || name == deadAttempts
-		})
+	return d.each(ctx, topic, group, refs, func(names subjects, place uint64, raw *jetstream.RawStreamMsg) error {
 		// Whoever is cut off behind this and redrives it once more does not double it.
-		again.Header[jetstream.MsgIDHeader] = []string{fmt.Sprintf("redriven/%s/%d", names.consumer, raw.Sequence)}
+		id := fmt.Sprintf("redriven/%s/%d/%d", names.consumer, raw.Sequence, raw.Time.UnixNano())
+		again := copyOf(names.again, id, d.decode(topic, place, raw.Time, raw.Header, raw.Data).ID, raw.Header, raw.Data)
 		stored, err := d.js.PublishMsg(ctx, again)
 		return d.explain(ctx, d.stream, stored, err)
 	})
 }
 
 func (d deadLetters) Discard(ctx context.Context, topic, group string, refs ...string) (int, error) {
-	return d.each(ctx, topic, group, refs, func(subjects, *jetstream.RawStreamMsg) error { return nil })
+	return d.each(ctx, topic, group, refs, func(subjects, uint64, *jetstream.RawStreamMsg) error { return nil })
 }
 
 // each has something done with dead letters before they are deleted.
-func (d deadLetters) each(ctx context.Context, topic, group string, refs []string, do func(subjects, *jetstream.RawStreamMsg) error) (n int, err error) {
+func (d deadLetters) each(ctx context.Context, topic, group string, refs []string, do func(subjects, uint64, *jetstream.RawStreamMsg) error) (n int, err error) {
 	names, err := d.find(ctx, topic, group)
 	if err != nil {
 		return 0, err
@@ -117,7 +112,7 @@ func (d deadLetters) each(ctx context.Context, topic, group string, refs []strin
 		case err != nil:
 			return n, err
 		}
-		if err := do(names, raw); err != nil {
+		if err := do(names, place, raw); err != nil {
 			return n, err
 		}
 		switch err := d.dead.DeleteMsg(ctx, raw.Sequence); {

@@ -22,8 +22,11 @@
 // within a transaction of a database: for that, publish to a store in the database and have
 // [durable.Forward] bring it here. There is no fencing either: JetStream takes the word of
 // whoever had an event before, so an event whose process was held up for longer than its
-// lease may be acknowledged by that process while another handles it. A graceful shutdown
-// counts as an attempt of what was fetched and not begun.
+// lease may be acknowledged by that process while another handles it. And nothing is known
+// of a process that ended but that it did not answer: so its end counts as an attempt for
+// all that it had, also for what it had not begun, and an event that kills each process
+// takes others with it to the dead letters in the end, from where they can be redriven. A
+// short prefetch keeps these few.
 //
 // Publish returns when the stream has stored the message as far as the stream's
 // configuration goes: with one replica a server writes to its file and syncs it now and

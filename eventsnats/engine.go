@@ -41,14 +41,17 @@ func New(ctx context.Context, js jetstream.JetStream, options ...Option) (*Engin
 		return nil, errors.New("eventsnats: new: the JetStream context is nil")
 	}
 	e := &Engine{
-		settings: readOptions(options), js: js, nc: js.Conn(),
+		settings: readOptions(options), nc: js.Conn(),
 		done: make(chan struct{}), receivers: make(map[*receiver]struct{}),
 	}
 	var err error
-	if e.events, err = e.checkStream(ctx, js, e.stream, e.prefix); err != nil {
+	if e.js, err = own(js); err != nil {
 		return nil, fmt.Errorf("eventsnats: new: %w", err)
 	}
-	if e.dead, err = e.checkStream(ctx, js, e.deadStream(), e.deadPrefix()); err != nil {
+	if e.events, err = e.checkStream(ctx, e.js, e.stream, e.prefix); err != nil {
+		return nil, fmt.Errorf("eventsnats: new: %w", err)
+	}
+	if e.dead, err = e.checkStream(ctx, e.js, e.deadStream(), e.deadPrefix()); err != nil {
 		return nil, fmt.Errorf("eventsnats: new: %w", err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -56,6 +59,19 @@ func New(ctx context.Context, js jetstream.JetStream, options ...Option) (*Engin
 	e.background.Go(func() { e.watchConnection(background) })
 	e.background.Go(func() { e.sweepNowAndThen(background) })
 	return e, nil
+}
+
+// own returns a context for the engine alone, which gives up what is not answered: the
+// user's would keep that, and at last take nothing more.
+func own(js jetstream.JetStream) (jetstream.JetStream, error) {
+	options := []jetstream.JetStreamOpt{jetstream.WithPublishAsyncTimeout(longestWait), jetstream.WithPublishAsyncMaxPending(mostPending)}
+	switch o := js.Options(); {
+	case o.APIPrefix != "":
+		return jetstream.NewWithAPIPrefix(js.Conn(), o.APIPrefix, options...)
+	case o.Domain != "":
+		return jetstream.NewWithDomain(js.Conn(), o.Domain, options...)
+	}
+	return jetstream.New(js.Conn(), options...)
 }
 
 // Features returns what JetStream can do: no order by key, no fencing and no delayed

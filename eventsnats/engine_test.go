@@ -315,3 +315,133 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, swept, "within its retention")
 }
+
+// TestStatusIsNoAnswer has events with headers by which a server answers requests be
+// handled, and sweeps and lists go on beside them.
+func TestStatusIsNoAnswer(t *testing.T) {
+	js := startServer(t).connect()
+	e := newEngine(t, js, eventsnats.WithRetention(0))
+	var headers []map[string]string
+	sub, err := durable.Subscribe(t.Context(), e, orderPaid, "g", func(ctx context.Context, _ order) error {
+		headers = append(headers, durable.FromContext(ctx).Headers)
+		return nil
+	}, durable.WithLogger(quiet()))
+	require.NoError(t, err)
+	for _, status := range []string{"100", "408", "409", "503"} {
+		for _, name := range []string{"Status", "status"} {
+			m := durable.Message{ID: name + status, Topic: orderPaid.Name(), Headers: map[string]string{name: status, "Description": "x"}, Data: []byte("{}")}
+			require.NoError(t, e.Publish(t.Context(), m))
+		}
+	}
+	foreign := &nats.Msg{Subject: "events.order.paid", Header: nats.Header{"Status": {"503"}}}
+	_, err = js.PublishMsg(t.Context(), foreign)
+	require.NoError(t, err)
+	deadLetters(t, e, 1) // it has no data
+	require.Eventually(t, func() bool { return sub.Stats().Handled == 8 }, patience, time.Millisecond)
+	closeSub(t, sub)
+	for _, h := range headers {
+		assert.Len(t, h, 2)
+	}
+	_, err = e.Groups(t.Context())
+	assert.NoError(t, err)
+}
+
+// TestReleasedKeepsItsAttempts gives events back again and again, and counts none of that.
+func TestReleasedKeepsItsAttempts(t *testing.T) {
+	e := newEngine(t, startServer(t).connect())
+	r, err := e.Open(t.Context(), durable.Consumer{Topic: orderPaid.Name(), Group: "g", Lease: time.Minute})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, r.Close()) }()
+	publish(t, e, 1)
+	var id string
+	for i, outcome := range []durable.Outcome{durable.OutcomeRelease, durable.OutcomeRelease, durable.OutcomeRetry, durable.OutcomeRelease, durable.OutcomeRetry, durable.OutcomeDeadLetter} {
+		d := receiveOne(t, r)
+		assert.Equal(t, []int{1, 1, 1, 2, 2, 3}[i], d.Attempt)
+		if id == "" {
+			id = d.ID
+		}
+		assert.Equal(t, id, d.ID)
+		_, err := r.Settle(t.Context(), []durable.Settlement{{Delivery: d, Outcome: outcome}})
+		require.NoError(t, err)
+	}
+	letter := deadLetters(t, e, 1)[0]
+	assert.Equal(t, 3, letter.Attempts)
+	_, err = e.DeadLetters().Redrive(t.Context(), orderPaid.Name(), "g", letter.Ref)
+	require.NoError(t, err)
+	assert.Equal(t, 1, receiveOne(t, r).Attempt)
+}
+
+func receiveOne(t *testing.T, r durable.Receiver) *durable.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	got, err := r.Receive(ctx, 1)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	return got[0]
+}
+
+// TestDeadLetterThatCannotBeStored holds up no others, and comes again.
+func TestDeadLetterThatCannotBeStored(t *testing.T) {
+	js := startServer(t).connect()
+	e := newEngine(t, js)
+	require.NoError(t, js.DeleteStream(t.Context(), "events-dead"))
+	got, sub := subscribe(t, e, func(_ context.Context, n int) error {
+		if n == 0 {
+			return events.Permanent(errors.New("no"))
+		}
+		return nil
+	}, durable.WithPrefetch(2))
+	for n := range 20 {
+		publish(t, e, n)
+	}
+	take(t, got, 20)
+	require.Eventually(t, func() bool { return sub.Stats().Handled == 19 }, patience, time.Millisecond)
+	groups, err := js.Consumer(t.Context(), "events", "order~paid@g")
+	require.NoError(t, err)
+	info, err := groups.Info(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, info.NumAckPending, "it was not given up")
+}
+
+// TestLargestMessageDies has a message of others be as large as the server takes: with a
+// long reason its dead letter still fits.
+func TestLargestMessageDies(t *testing.T) {
+	js := startServer(t).connect()
+	e := newEngine(t, js)
+	got, _ := subscribe(t, e, func(context.Context, int) error {
+		return events.Permanent(errors.New(strings.Repeat("ö", 4000)))
+	})
+	data := `{"Number":1,"Note":"` + strings.Repeat("x", 1<<20-600) + `"}`
+	_, err := js.Publish(t.Context(), "events.order.paid", []byte(data))
+	require.NoError(t, err)
+	take(t, got, 1)
+	assert.Len(t, deadLetters(t, e, 1)[0].Data, len(data))
+}
+
+// TestDiesInEachLife has an event die in a group, and once more when that was removed and
+// made anew.
+func TestDiesInEachLife(t *testing.T) {
+	e := newEngine(t, startServer(t).connect())
+	publish(t, e, 1)
+	for range 2 {
+		got, sub := subscribe(t, e, func(context.Context, int) error { return events.Permanent(errors.New("no")) }, durable.WithFromStart())
+		take(t, got, 1)
+		deadLetters(t, e, 1)
+		closeSub(t, sub)
+		require.NoError(t, e.RemoveGroup(t.Context(), orderPaid.Name(), "g"))
+	}
+}
+
+// TestClosed refuses all that is asked of an engine that is closed.
+func TestClosed(t *testing.T) {
+	e := newEngine(t, startServer(t).connect())
+	require.NoError(t, e.Close(t.Context()))
+	_, err := e.Groups(t.Context())
+	assert.ErrorIs(t, err, durable.ErrClosed)
+	_, err = e.Sweep(t.Context())
+	assert.ErrorIs(t, err, durable.ErrClosed)
+	assert.ErrorIs(t, e.RemoveGroup(t.Context(), "t", "g"), durable.ErrClosed)
+	_, err = e.DeadLetters().List(t.Context(), "t", "g", "", 1)
+	assert.ErrorIs(t, err, durable.ErrClosed)
+}

@@ -53,10 +53,11 @@ func (e *Engine) Open(ctx context.Context, c durable.Consumer) (durable.Receiver
 	if c.FromStart {
 		want.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
-	if err := e.makeConsumer(ctx, want); err != nil {
+	made, err := e.makeConsumer(ctx, want)
+	if err != nil {
 		return nil, err
 	}
-	return e.newReceiver(c, names, want)
+	return e.newReceiver(c, names, want, made)
 }
 
 // keepLeases has the consumers of receivers be as they were made, in case that two processes
@@ -74,20 +75,19 @@ func (e *Engine) keepLeases(ctx context.Context) (err error) {
 }
 
 // makeConsumer makes a consumer, or has one that is there wait long enough for an
-// acknowledgement.
-func (e *Engine) makeConsumer(ctx context.Context, want jetstream.ConsumerConfig) error {
+// acknowledgement. It returns when it was made.
+func (e *Engine) makeConsumer(ctx context.Context, want jetstream.ConsumerConfig) (made time.Time, err error) {
 	there, err := e.js.Consumer(ctx, e.stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		_, err = e.js.CreateConsumer(ctx, e.stream, want)
-		if !errors.Is(err, jetstream.ErrConsumerExists) {
-			return e.explain(ctx, e.stream, nil, err)
+		there, err = e.js.CreateConsumer(ctx, e.stream, want)
+		if errors.Is(err, jetstream.ErrConsumerExists) { // another was quicker
+			there, err = e.js.Consumer(ctx, e.stream, want.Durable)
 		}
-		there, err = e.js.Consumer(ctx, e.stream, want.Durable) // another was quicker
 	}
 	if err != nil {
-		return e.explain(ctx, e.stream, nil, err)
+		return made, e.explain(ctx, e.stream, nil, err)
 	}
-	return e.keepConsumer(ctx, there, want)
+	return there.CachedInfo().Created, e.keepConsumer(ctx, there, want)
 }
 
 // keepConsumer has a consumer wait long enough, and returns an error if it is no group.
@@ -152,6 +152,9 @@ type Group struct {
 
 // Groups returns all groups, by topic and name.
 func (e *Engine) Groups(ctx context.Context) (groups []Group, err error) {
+	if e.isClosed() {
+		return nil, durable.ErrClosed
+	}
 	dead, err := e.countDead(ctx)
 	if err != nil {
 		return nil, err
@@ -167,9 +170,7 @@ func (e *Engine) Groups(ctx context.Context) (groups []Group, err error) {
 			continue // not ours
 		}
 		if g.Lag > 0 {
-			if g.Age, err = e.age(ctx, info); err != nil {
-				return nil, err
-			}
+			g.Age = e.age(ctx, info)
 		}
 		groups = append(groups, g)
 	}
@@ -179,33 +180,33 @@ func (e *Engine) Groups(ctx context.Context) (groups []Group, err error) {
 	return groups, all.Err()
 }
 
-// age returns the age of the first message behind what a consumer has acknowledged all of.
-func (e *Engine) age(ctx context.Context, info *jetstream.ConsumerInfo) (oldest time.Duration, err error) {
+// age returns the age of the first message behind what a consumer has acknowledged all of, or
+// 0 for one that cannot be read.
+func (e *Engine) age(ctx context.Context, info *jetstream.ConsumerInfo) (oldest time.Duration) {
 	for _, subject := range info.Config.FilterSubjects {
-		first, err := e.events.GetMsg(ctx, info.AckFloor.Stream+1, jetstream.WithGetMsgSubject(subject))
-		switch {
-		case err == nil:
+		if first, err := e.events.GetMsg(ctx, info.AckFloor.Stream+1, jetstream.WithGetMsgSubject(subject)); err == nil {
 			oldest = max(oldest, time.Since(first.Time))
-		case !errors.Is(err, jetstream.ErrMsgNotFound):
-			return 0, err
 		}
 	}
-	return oldest, nil
+	return oldest
 }
 
 // RemoveGroup forgets a group with all that it has not handled, and its dead letters. A
 // subscription of it gets [durable.ErrUnknownGroup] from then on.
 func (e *Engine) RemoveGroup(ctx context.Context, topic, name string) error {
+	if e.isClosed() {
+		return durable.ErrClosed
+	}
 	names, err := e.subjects(topic, name)
 	if err != nil {
 		return err
 	}
-	if err := e.js.DeleteConsumer(ctx, e.stream, names.consumer); errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return unknownGroup(topic, name)
-	} else if err != nil {
-		return err
+	err = e.js.DeleteConsumer(ctx, e.stream, names.consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		err = unknownGroup(topic, name)
 	}
-	return errors.Join(
+	// In any case: a call that was cut short may have left something.
+	return errors.Join(err,
 		e.events.Purge(ctx, jetstream.WithPurgeSubject(names.again)),
 		e.dead.Purge(ctx, jetstream.WithPurgeSubject(names.dead+"*")))
 }

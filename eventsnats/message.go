@@ -18,14 +18,14 @@ import (
 
 // encode returns a message as NATS has it, after all checks that can be made here.
 func (e *Engine) encode(m *durable.Message) (*nats.Msg, error) {
-	if err := errors.Join(m.Check(), checkTopic(m.Topic)); err != nil {
+	if err := errors.Join(m.Check(), cloudevents.Check(m), checkTopic(m.Topic)); err != nil {
 		return nil, err
 	}
 	if time.Until(m.NotBefore) > 0 {
 		return nil, fmt.Errorf("%w: a message for later, at %v", durable.ErrUnsupported, m.NotBefore)
 	}
 	msg := &nats.Msg{Subject: e.subject(m.Topic), Data: m.Data, Header: make(nats.Header, 8+len(m.Headers))}
-	size := len(m.Data)
+	size := len(m.Data) + len("NATS/1.0\r\n\r\n")
 	set := func(name, value string) {
 		msg.Header[name] = []string{value}
 		size += len(name) + len(value) + 4 // as it is sent, with a colon and the end of a line
@@ -58,18 +58,18 @@ func (e *Engine) decode(topic string, sequence uint64, stored time.Time, header 
 	return m
 }
 
-// The headers of a dead letter, beside those of its message. No header of a message is
-// written by these names.
+// The headers of a dead letter and of what was given back, beside those of the message. No
+// header of a message is written by these names.
 const (
-	deadReason   = "events-dead-reason"
-	deadAttempts = "events-dead-attempts"
+	deadReason = "events-dead-reason"
+	attempts   = "events-attempts" // that were over
 )
 
-// ours yields the headers that are neither the server's nor those of a dead letter.
+// ours yields the headers that are a message's own.
 func ours(header nats.Header) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for name, values := range header {
-			if isServers(name) || name == deadReason || name == deadAttempts || len(values) == 0 {
+			if !isOurs(name) || len(values) == 0 {
 				continue
 			}
 			if !yield(name, values[0]) {
@@ -79,4 +79,25 @@ func ours(header nats.Header) iter.Seq2[string, string] {
 	}
 }
 
-func isServers(name string) bool { return strings.HasPrefix(name, "Nats-") }
+func isOurs(name string) bool {
+	return !strings.HasPrefix(name, "Nats-") && name != deadReason && name != attempts
+}
+
+// copyOf returns a message for another subject, which the stream has to know by an id.
+func copyOf(subject, id, eventID string, header nats.Header, data []byte) *nats.Msg {
+	m := &nats.Msg{Subject: subject, Data: data, Header: make(nats.Header, len(header)+3)}
+	for name, values := range header {
+		switch {
+		case !isOurs(name):
+		case name == "Status", name == "Description": // as others may have written: it would be taken for an answer
+			m.Header["events-"+name] = values
+		default:
+			m.Header[name] = values
+		}
+	}
+	if len(header["ce-specversion"]) == 0 && len(header["ce-id"]) == 0 { // somebody else's, and known by its place
+		m.Header["ce-id"] = []string{eventID}
+	}
+	m.Header[jetstream.MsgIDHeader] = []string{id}
+	return m
+}

@@ -126,3 +126,34 @@ func TestCloseGivesBackWhatWasSent(t *testing.T) {
 		left -= len(again)
 	}
 }
+
+// TestStaleIsLeft has a receiver end that has had an event for longer than its lease, without
+// taking it from who has it now.
+func TestStaleIsLeft(t *testing.T) {
+	e := newEngine(t, startServer(t).connect())
+	open := func() durable.Receiver {
+		r, err := e.Open(t.Context(), durable.Consumer{Topic: orderPaid.Name(), Group: "g", Lease: 500 * time.Millisecond})
+		require.NoError(t, err)
+		return r
+	}
+	slow, quick, third := open(), open(), open()
+	publish(t, e, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	first, err := slow.Receive(ctx, 10) // and more may come, until its request is over
+	require.NoError(t, err)
+	_, err = slow.Settle(ctx, []durable.Settlement{{Delivery: first[0]}})
+	require.NoError(t, err)
+	publish(t, e, 2)
+	taken := receiveOne(t, quick)
+	assert.Equal(t, 2, taken.Attempt, "slow was sent it before")
+	require.NoError(t, slow.Close())
+	soon, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer stop()
+	_, err = third.Receive(soon, 1)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = quick.Settle(ctx, []durable.Settlement{{Delivery: taken}})
+	require.NoError(t, err)
+	require.NoError(t, quick.Close())
+	require.NoError(t, third.Close())
+}

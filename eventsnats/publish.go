@@ -17,6 +17,9 @@ const (
 	// stored.
 	mostUnderWay = 256
 
+	// mostPending is that of all calls together.
+	mostPending = 1 << 16
+
 	// longestWait is how long to wait for a server that does not answer.
 	longestWait = 5 * time.Second
 )
@@ -87,15 +90,8 @@ func (e *Engine) publishMany(ctx context.Context, stream string, messages []*nat
 	return errs
 }
 
-// settled waits for what becomes of a message.
+// settled waits for what becomes of a message. The client gives it up after longestWait.
 func settled(ctx context.Context, future jetstream.PubAckFuture) (*jetstream.PubAck, error) {
-	select { // it is quicker without a timer, and has been answered in most cases
-	case ack := <-future.Ok():
-		return ack, nil
-	default:
-	}
-	timer := time.NewTimer(longestWait)
-	defer timer.Stop()
 	select {
 	case ack := <-future.Ok():
 		return ack, nil
@@ -103,8 +99,6 @@ func settled(ctx context.Context, future jetstream.PubAckFuture) (*jetstream.Pub
 		return nil, err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-timer.C:
-		return nil, nats.ErrTimeout
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type receiver struct {
 	durable.Consumer
 	names   subjects
 	config  jetstream.ConsumerConfig // of its consumer
+	made    time.Time                // and when that was made
 	changed chan struct{}            // has a token when something below has changed
 
 	// Of the goroutine that calls Receive, and then of that which calls Close.
@@ -59,6 +61,7 @@ type inbox struct {
 // arrival is a message that has come.
 type arrival struct {
 	message *nats.Msg
+	place   place
 	asked   time.Time // before its request was sent
 }
 
@@ -68,8 +71,8 @@ const (
 	lastWord    = 2 * time.Second // of Close
 )
 
-func (e *Engine) newReceiver(c durable.Consumer, names subjects, config jetstream.ConsumerConfig) (*receiver, error) {
-	r := &receiver{engine: e, Consumer: c, names: names, config: config, changed: make(chan struct{}, 1)}
+func (e *Engine) newReceiver(c durable.Consumer, names subjects, config jetstream.ConsumerConfig, made time.Time) (*receiver, error) {
+	r := &receiver{engine: e, Consumer: c, names: names, config: config, made: made, changed: make(chan struct{}, 1)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -87,12 +90,15 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 		if ctx.Err() != nil {
 			return nil, errors.Join(context.Cause(ctx), r.drain())
 		}
-		deliveries, err := r.take(max)
+		if deliveries := r.take(max); len(deliveries) > 0 {
+			return deliveries, nil
+		}
+		err := r.failed()
 		if errors.Is(err, nats.ErrNoResponders) {
 			err = r.missing(ctx)
 		}
-		if len(deliveries) > 0 || err != nil {
-			return deliveries, err
+		if err != nil {
+			return nil, err
 		}
 		wait, err := r.ask(max)
 		if err != nil {
@@ -109,30 +115,28 @@ func (r *receiver) Receive(ctx context.Context, max int) ([]*durable.Delivery, e
 	}
 }
 
-// take returns what has arrived, up to max, or what has gone wrong.
-func (r *receiver) take(max int) (deliveries []*durable.Delivery, err error) {
+// take returns what has arrived, up to max. What was on its way for most of its lease is left
+// to the server, which hands it out again.
+func (r *receiver) take(max int) (deliveries []*durable.Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
 	for len(r.arrived) > 0 && len(deliveries) < max {
 		next := r.arrived[0]
 		r.arrived[0] = arrival{}
 		r.arrived = r.arrived[1:]
-		if now.Sub(next.asked) > r.Lease/2 { // it was on its way for long: others may have the time
-			if err := r.engine.nc.Publish(next.message.Reply, nak); err != nil {
-				return deliveries, err
-			}
-			continue
-		}
-		if d := r.delivery(next); d != nil {
-			deliveries = append(deliveries, d)
+		if time.Since(next.asked) < r.Lease*3/4 {
+			deliveries = append(deliveries, r.delivery(next))
 		}
 	}
-	if len(deliveries) > 0 {
-		return deliveries, nil
-	}
+	return deliveries
+}
+
+// failed returns what has gone wrong, once.
+func (r *receiver) failed() (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	err, r.failure = r.failure, nil
-	return nil, err
+	return err
 }
 
 // ask asks for messages, unless an answer is due, and returns how long that may take.
@@ -213,12 +217,12 @@ func (r *receiver) drain() error {
 func (r *receiver) arrive(in *inbox, m *nats.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
-		r.answered(in, status, m.Header.Get("Description"))
-	} else {
+	if place, err := placeOf(m); err == nil {
 		in.left--
-		r.arrived = append(r.arrived, arrival{m, in.asked})
-	}
+		r.arrived = append(r.arrived, arrival{m, place, in.asked})
+	} else if status := m.Header.Get("Status"); status != "" {
+		r.answered(in, status, m.Header.Get("Description"))
+	} // or somebody else has written to the inbox
 	r.signal()
 }
 
@@ -273,19 +277,16 @@ func (r *receiver) missing(ctx context.Context) error {
 	return r.engine.explain(ctx, r.engine.stream, nil, err)
 }
 
-// delivery returns what has arrived as a delivery, or nil for what is none.
+// delivery returns what has arrived as a delivery.
 func (r *receiver) delivery(a arrival) *durable.Delivery {
-	place, err := placeOf(a.message)
-	if err != nil {
-		return nil // not from a stream: somebody has written to the inbox
-	}
+	before, _ := strconv.Atoi(a.message.Header.Get(attempts)) // it has none if it was never given back
 	return &durable.Delivery{
-		Message: r.engine.decode(r.Topic, place.sequence, place.stored, a.message.Header, a.message.Data),
+		Message: r.engine.decode(r.Topic, a.place.sequence, a.place.stored, a.message.Header, a.message.Data),
 		Group:   r.Group,
-		Attempt: place.attempt,
+		Attempt: before + a.place.attempt,
 		Claimed: a.asked,
-		Ref:     strconv.FormatUint(place.sequence, 10),
-		Lease:   lease{a.message, place.sequence},
+		Ref:     strconv.FormatUint(a.place.sequence, 10),
+		Lease:   lease{a.message, a.place},
 	}
 }
 
@@ -308,15 +309,13 @@ func (r *receiver) Close() error {
 		case <-ctx.Done():
 		}
 	}
-	r.mu.Lock()
-	left := r.arrived
-	r.arrived = nil
-	r.mu.Unlock()
-	for _, a := range left {
-		errs = append(errs, r.engine.nc.Publish(a.message.Reply, nak))
+	var releases []durable.Settlement
+	for _, d := range r.take(math.MaxInt) {
+		releases = append(releases, durable.Settlement{Delivery: d, Outcome: durable.OutcomeRelease})
 	}
-	if len(left) > 0 {
-		errs = append(errs, r.engine.nc.FlushWithContext(ctx))
+	if len(releases) > 0 && !r.engine.isClosed() {
+		_, err := r.settle(ctx, releases)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/typedbus/events/durable"
 )
@@ -25,15 +23,16 @@ var (
 
 // lease is that of a delivery: where to say what has become of it.
 type lease struct {
-	message  *nats.Msg
-	sequence uint64
+	message *nats.Msg
+	place   place
 }
 
 // Settle tells the server what has become of deliveries, and waits until it has heard that.
-// A dead letter is stored before its message is given up.
+// What is to be kept is stored before its message is given up: a dead letter, and for what
+// is given back a copy with the attempts that were over, since the server would count one
+// more.
 func (r *receiver) Settle(ctx context.Context, settlements []durable.Settlement) (lost []int, err error) {
-	e := r.engine
-	if e.isClosed() {
+	if r.engine.isClosed() {
 		return nil, durable.ErrClosed
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestWait)
@@ -41,77 +40,111 @@ func (r *receiver) Settle(ctx context.Context, settlements []durable.Settlement)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	var letters []durable.Settlement
-	for _, s := range settlements {
-		if s.Outcome == durable.OutcomeDeadLetter {
-			letters = append(letters, s)
-			continue
-		}
-		if err := e.nc.Publish(s.Lease.(lease).message.Reply, answer(s)); err != nil {
-			return nil, err
-		}
-	}
-	failed := r.bury(ctx, letters)
-	return nil, errors.Join(failed, e.nc.FlushWithContext(ctx))
+	return r.settle(ctx, settlements)
 }
 
-// answer says what has become of a delivery that is no dead letter.
+func (r *receiver) settle(ctx context.Context, settlements []durable.Settlement) (lost []int, err error) {
+	var letters, copies []kept
+	for _, s := range settlements {
+		l := s.Lease.(lease)
+		switch s.Outcome {
+		case durable.OutcomeDeadLetter:
+			letters = append(letters, kept{l, r.letter(s), term})
+		case durable.OutcomeRelease:
+			copies = append(copies, kept{l, r.copyFor(r.names.again, "released", s, s.Attempt-1), ack})
+		default:
+			if err := r.engine.nc.Publish(l.message.Reply, answer(s)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err = errors.Join(r.keep(ctx, r.engine.deadStream(), letters), r.keep(ctx, r.engine.stream, copies))
+	return nil, errors.Join(err, r.engine.nc.FlushWithContext(ctx))
+}
+
+// answer says what has become of a delivery that stays where it is.
 func answer(s durable.Settlement) []byte {
 	switch {
 	case s.Outcome == durable.OutcomeAck:
 		return ack
 	case s.Outcome == durable.OutcomeRenew:
 		return progress
-	case s.Outcome == durable.OutcomeRetry && s.After > 0:
-		return fmt.Appendf(nil, `-NAK {"delay": %d}`, s.After.Nanoseconds())
 	}
-	return nak
+	return later(s.After)
 }
 
-// bury stores dead letters and gives up their messages.
-func (r *receiver) bury(ctx context.Context, letters []durable.Settlement) error {
-	if len(letters) == 0 {
+// later has a message come again after a while.
+func later(after time.Duration) []byte {
+	if after <= 0 {
+		return nak
+	}
+	return fmt.Appendf(nil, `-NAK {"delay": %d}`, after.Nanoseconds())
+}
+
+// kept is a message that is stored before another one is given up.
+type kept struct {
+	lease
+	message *nats.Msg
+	over    []byte // what to say of that
+}
+
+// setback is how long a message waits that could not be given up.
+const setback = 30 * time.Second
+
+// keep stores messages in a stream and gives up those that they are for. One that cannot
+// be stored keeps no others from being: it comes again after a while.
+func (r *receiver) keep(ctx context.Context, stream string, all []kept) error {
+	if len(all) == 0 {
 		return nil
 	}
-	messages := make([]*nats.Msg, len(letters))
-	for i, s := range letters {
-		messages[i] = r.letter(s)
+	messages := make([]*nats.Msg, len(all))
+	for i, one := range all {
+		messages[i] = one.message
 	}
-	errs := r.engine.publishMany(ctx, r.engine.deadStream(), messages)
-	for i, s := range letters {
+	errs := r.engine.publishMany(ctx, stream, messages)
+	for i, one := range all {
+		over := one.over
 		if errs != nil && errs[i] != nil {
-			errs[i] = fmt.Errorf("store a dead letter: %w", errs[i])
-			continue
+			r.engine.logger.Warn("eventsnats: cannot store an event that a group gives up or back", "topic", r.Topic, "group", r.Group,
+				"place", one.place.sequence, "error", errs[i])
+			over = later(setback)
 		}
-		if err := r.engine.nc.Publish(s.Lease.(lease).message.Reply, term); err != nil {
+		if err := r.engine.nc.Publish(one.lease.message.Reply, over); err != nil {
 			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // longestReason is how much of the text of an error is kept.
 const longestReason = 8 << 10
 
 // letter returns what is kept of a message that a group has given up: the message as it
-// was, why, and after how many attempts. Its id has the place of the message in the stream,
-// so that one that is handled once more can die once more.
+// was, why, and after how many attempts.
 func (r *receiver) letter(s durable.Settlement) *nats.Msg {
 	l := s.Lease.(lease)
-	letter := &nats.Msg{
-		Subject: r.names.dead + strconv.FormatUint(l.sequence, 10),
-		Data:    l.message.Data,
-		Header:  maps.Clone(l.message.Header),
+	letter := r.copyFor(r.names.dead+strconv.FormatUint(l.place.sequence, 10), "dead", s, s.Attempt)
+	letter.Header[deadReason] = nil
+	room := longestReason
+	if most := int(r.engine.nc.MaxPayload()); most > 0 {
+		room = min(room, most-letter.Size())
 	}
-	if letter.Header == nil {
-		letter.Header = make(nats.Header)
+	reason := strconv.QuoteToASCII(s.Reason[:min(len(s.Reason), longestReason)])
+	if len(reason) > room { // as text without quotes
+		reason = strings.Trim(reason, `"`)[:max(0, min(room, len(reason)-2))]
 	}
-	maps.DeleteFunc(letter.Header, func(name string, _ []string) bool { return isServers(name) })
-	reason := s.Reason[:min(len(s.Reason), longestReason)]
-	letter.Header[deadReason] = []string{strconv.QuoteToASCII(reason)}
-	letter.Header[deadAttempts] = []string{strconv.Itoa(s.Attempt)}
-	letter.Header[jetstream.MsgIDHeader] = []string{fmt.Sprintf("dead/%s/%d", r.names.consumer, l.sequence)}
+	letter.Header[deadReason] = []string{reason}
 	return letter
+}
+
+// copyFor returns a copy of a message for another subject. Its id is that of this delivery,
+// in this life of the group, so that what dies once more is not taken for the same.
+func (r *receiver) copyFor(subject, why string, s durable.Settlement, over int) *nats.Msg {
+	l := s.Lease.(lease)
+	id := fmt.Sprintf("%s/%s/%d/%d/%d/%d", why, r.names.consumer, r.made.UnixNano(), l.place.sequence, l.place.stored.UnixNano(), l.place.attempt)
+	m := copyOf(subject, id, s.ID, l.message.Header, l.message.Data)
+	m.Header[attempts] = []string{strconv.Itoa(over)}
+	return m
 }
 
 // place is where a message is in its stream, as the address for its acknowledgement says.

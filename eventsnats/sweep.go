@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/typedbus/events/durable"
 )
 
 // sweepEvery is how often an engine sweeps, and looks after its consumers.
@@ -25,7 +27,7 @@ func (e *Engine) sweepNowAndThen(ctx context.Context) {
 			return
 		}
 		_, err := e.Sweep(ctx)
-		if err = errors.Join(err, e.keepLeases(ctx)); err != nil && ctx.Err() == nil {
+		if err = errors.Join(err, e.keepLeases(ctx)); err != nil && !errors.Is(err, durable.ErrClosed) && ctx.Err() == nil {
 			e.logger.Warn("eventsnats: cannot look after the stream", "stream", e.stream, "error", err)
 		}
 	}
@@ -36,10 +38,15 @@ func (e *Engine) sweepNowAndThen(ctx context.Context) {
 // how many these were. The engine does so by itself, every minute or so. From a stream that
 // deletes by itself what was acknowledged it takes nothing.
 func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
+	if e.isClosed() {
+		return 0, durable.ErrClosed
+	}
 	if e.events.CachedInfo().Config.Retention != jetstream.LimitsPolicy {
 		return 0, nil
 	}
-	// Subjects first: what is stored later is above what consumers have acknowledged.
+	// In this order: a group that is made later gets nothing that is older than the limit, and
+	// what is stored later is above what consumers have acknowledged.
+	limit := time.Now().Add(-e.retention)
 	info, err := e.events.Info(ctx, jetstream.WithSubjectFilter(e.prefix+".>"))
 	if err != nil {
 		return 0, err
@@ -55,19 +62,19 @@ func (e *Engine) Sweep(ctx context.Context) (swept int64, err error) {
 	for subject := range info.State.Subjects {
 		floor, heard := handled(consumers, subject)
 		if !heard {
-			if floor, err = e.expired(ctx, subject, info.State.LastSeq); err != nil {
-				return swept, err
+			var failed error
+			if floor, failed = e.expired(ctx, subject, limit, info.State.LastSeq); failed != nil {
+				err = errors.Join(err, fmt.Errorf("subject %s: %w", subject, failed)) // the others go on
 			}
 		}
 		if floor == 0 {
 			continue
 		}
-		n, err := e.purge(ctx, subject, floor+1)
-		if swept += n; err != nil {
-			return swept, err
-		}
+		n, failed := e.purge(ctx, subject, floor+1)
+		swept += n
+		err = errors.Join(err, failed)
 	}
-	return swept, nil
+	return swept, err
 }
 
 // handled returns up to where all consumers of a subject have acknowledged all, and whether
@@ -87,10 +94,9 @@ func handled(consumers []*jetstream.ConsumerInfo, subject string) (floor uint64,
 	return floor, heard
 }
 
-// expired returns the place of the last message of a subject that is older than the
-// retention, or 0. Places are in the order of time.
-func (e *Engine) expired(ctx context.Context, subject string, last uint64) (uint64, error) {
-	limit := time.Now().Add(-e.retention)
+// expired returns the place of the last message of a subject, up to a last one, that is older
+// than a limit, or 0. Places are in the order of time.
+func (e *Engine) expired(ctx context.Context, subject string, limit time.Time, last uint64) (uint64, error) {
 	old, young := uint64(0), last+1 // all up to old are, and all from young on are not
 	for old+1 < young {
 		middle := old + (young-old)/2
@@ -100,7 +106,7 @@ func (e *Engine) expired(ctx context.Context, subject string, last uint64) (uint
 			young = middle
 		case err != nil:
 			return 0, err
-		case next.Time.Before(limit):
+		case next.Sequence <= last && next.Time.Before(limit):
 			old = next.Sequence
 		default:
 			young = middle
@@ -112,6 +118,8 @@ func (e *Engine) expired(ctx context.Context, subject string, last uint64) (uint
 // purge deletes the messages of a subject below a place, and returns how many. The client's
 // Purge does not say that.
 func (e *Engine) purge(ctx context.Context, subject string, below uint64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestWait)
+	defer cancel()
 	request, err := json.Marshal(map[string]any{"filter": subject, "seq": below})
 	if err != nil {
 		return 0, err

@@ -57,23 +57,33 @@ func (b Mapping) isPlain(name string) bool {
 			return false
 		}
 	}
-	return !strings.EqualFold(name, contentType)
+	for _, reserved := range []string{contentType, "status", "description"} { // the latter are answers of NATS
+		if strings.EqualFold(name, reserved) {
+			return false
+		}
+	}
+	return true
 }
 
 func isPlain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
-// Read returns the message that headers and a body make: a CloudEvent in binary mode or,
+// Read returns the message that headers, which it goes through twice, and a body make: a CloudEvent in binary mode or,
 // if no header has its version, one in structured mode. It returns [ErrNoEvent] for what
 // is neither, with a message of what there is, and another error for a CloudEvent that
 // cannot be read.
 func (b Mapping) Read(headers iter.Seq2[string, string], data []byte) (durable.Message, error) {
 	m := durable.Message{Data: data}
 	isBinary := false
-	for name, value := range headers {
+	for name := range headers {
 		isBinary = isBinary || name == b.Prefix+"specversion"
-		if err := b.read(&m, name, unescape(value)); err != nil {
+	}
+	for name, value := range headers {
+		if isBinary {
+			value = unescape(value)
+		}
+		if err := b.read(&m, name, value); err != nil {
 			return m, fmt.Errorf("cloudevents: header %s: %w", name, err)
 		}
 	}

@@ -74,6 +74,17 @@ func moment(value string) (time.Time, error) {
 	return t, nil
 }
 
+// Check reports what keeps a message from being a CloudEvent, beside what [durable.Message.Check]
+// does: a time that RFC 3339 cannot tell.
+func Check(m *durable.Message) error {
+	for _, t := range []time.Time{m.Time, m.NotBefore} {
+		if year := t.UTC().Year(); year < 1 || year > 9999 {
+			return fmt.Errorf("cloudevents: the year %d, want 1 to 9999", year)
+		}
+	}
+	return nil
+}
+
 // attributes calls yield for each attribute that a message has, but the type of its data.
 func attributes(m *durable.Message, yield func(name, value string)) {
 	source := m.Source

@@ -93,12 +93,12 @@ func TestOthersEvents(t *testing.T) {
 		Headers: map[string]string{"subject": "x", "count": "3", "isnew": "true"},
 	}, m)
 	m, err = cloudevents.NATS.Read(maps.All(map[string]string{
-		"ce-specversion": "1.0", "ce-id": "50%", "ce-type": "t", "ce-source": "/s", "ce-traceparent": "extension", "Content-Type": "text/plain", "x%2": "%4", "events-x%20y": "1",
+		"ce-specversion": "1.0", "ce-id": "50%", "Status": "408", "ce-type": "t", "ce-source": "/s", "ce-traceparent": "extension", "Content-Type": "text/plain", "x%2": "%4", "events-x%20y": "1",
 	}), nil)
 	require.NoError(t, err)
 	assert.Equal(t, durable.Message{
 		ID: "50%", Topic: "t", Source: "/s", ContentType: "text/plain",
-		Headers: map[string]string{"traceparent": "extension", "x%2": "%4", "x y": "1"},
+		Headers: map[string]string{"traceparent": "extension", "x%2": "%4", "x y": "1", "Status": "408"},
 	}, m)
 }
 
@@ -119,6 +119,11 @@ func TestNoEvents(t *testing.T) {
 	}
 	_, err := cloudevents.NATS.Read(maps.All(map[string]string{"traceparent": "1"}), []byte("text"))
 	assert.ErrorIs(t, err, cloudevents.ErrNoEvent)
+	m, err := cloudevents.NATS.Read(maps.All(map[string]string{"baggage": "k=a%2Cb"}), []byte("text"))
+	assert.ErrorIs(t, err, cloudevents.ErrNoEvent)
+	assert.Equal(t, "k=a%2Cb", m.Headers["baggage"], "what is no CloudEvent is as it was")
+	_, err = cloudevents.Marshal(durable.Message{ID: "1", Topic: "t", Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
+	assert.ErrorContains(t, err, "the year 10000, want 1 to 9999")
 	_, err = cloudevents.Marshal(durable.Message{Topic: "t"})
 	assert.ErrorContains(t, err, "id is empty")
 }
@@ -129,6 +134,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add("ö%41\n", "a b", "", "", "", "ce-id", " ", []byte(nil))
 	f.Add("1", "t", "", "x", "text/plain", "Content-Type", "%", []byte{0xff})
 	f.Add("1", "t", "", "x", "", "events-x", "", []byte("1"))
+	f.Add("1", "t", "", "x", "", "STATUS", "503", []byte(nil))
 	f.Fuzz(func(t *testing.T, id, topic, key, source, contentType, name, value string, data []byte) {
 		m := durable.Message{ID: id, Topic: topic, Key: key, Source: source, ContentType: contentType, Headers: map[string]string{name: value}, Data: data}
 		if m.Check() != nil || source == "/" {

@@ -21,7 +21,7 @@ const otherHeaders = "eventsheaders"
 // Marshal returns a message as a CloudEvent in structured mode, in JSON. Data is a value in
 // it if that is its type, or else in base64.
 func Marshal(m durable.Message) ([]byte, error) {
-	if err := errors.Join(m.Check(), check(&m)); err != nil {
+	if err := errors.Join(m.Check(), Check(&m)); err != nil {
 		return nil, fmt.Errorf("cloudevents: %w", err)
 	}
 	document := make(map[string]any)

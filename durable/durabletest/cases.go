@@ -59,6 +59,7 @@ var cases = []conformanceCase{
 	{"ASlowConsumerHoldsNobodyUp/Event", nil, slowEvent},
 	{"CloseDrains", nil, closeDrains},
 	{"CloseDrains/GivesBack", nil, closeGivesBack},
+	{"CloseDrains/AtWork", nil, closedAtWork},
 	{"CloseDrains/FromEverywhere", nil, closedFromEverywhere},
 	{"CloseDrains/AtAnyMoment", nil, closedAtAnyMoment},
 	{"CloseDrains/ReceiveGivesUp", nil, receiveGivesUp},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,32 @@ func closedFromEverywhere(k *kit) {
 	numbers = append(numbers, k.take(n-first, again)...)
 	slices.Sort(numbers)
 	k.wantSame("before and after Close", numbers, count(n))
+}
+
+// closedAtWork has a subscription be closed whose hand is full while a handler goes on:
+// what it had fetched comes to others before that returns.
+func closedAtWork(k *kit) {
+	const n = 20
+	ready := make(chan struct{})
+	release := sync.OnceFunc(func() { close(ready) })
+	defer release()
+	got, sub := k.group("g", func(handled) error { <-ready; return nil }, durable.WithPrefetch(4), durable.WithLease(time.Hour))
+	if err := durable.PublishBatch(k.timely(), k.engine, k.topic, numbered(n)); err != nil {
+		k.Fatal(err)
+	}
+	k.take(1, got)
+	k.eventually("the hand is full", func() bool { return sub.Stats().InHand == 5 })
+	closed := make(chan error, 1)
+	go func() { closed <- sub.Close(k.timely()) }()
+	k.eventually("it is closing", func() bool { return sub.Stats().InHand == 1 })
+	again, _ := k.group("g", nil, durable.WithWorkers(2))
+	numbers := k.take(n-1, again)
+	slices.Sort(numbers)
+	k.wantSame("while a handler of a closing subscription goes on", numbers, count(n)[1:])
+	release()
+	if err := <-closed; err != nil {
+		k.Error(err)
+	}
 }
 
 // closedAtAnyMoment has one subscription follow another while events are published:

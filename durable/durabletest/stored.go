@@ -256,7 +256,7 @@ func closeGivesBack(k *kit) {
 	}
 	again, _ := k.group("g", nil)
 	for range 3 {
-		if h := k.next(again); h.Attempt != 1 && k.features.Attempts && k.features.Fencing {
+		if h := k.next(again); h.Attempt != 1 && k.features.Attempts {
 			k.Errorf("event %d came back with attempt %d, want 1", h.Number, h.Attempt)
 		}
 	}
