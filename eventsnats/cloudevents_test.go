@@ -84,7 +84,7 @@ func TestCloudEventsSDKWrites(t *testing.T) {
 			written.SetExtension("partitionkey", "ann")
 			written.SetExtension("tenant", "seven")
 			require.NoError(t, written.SetData("application/json", order{1}))
-			put(t, js, mode(t.Context()), &written)
+			put(mode(t.Context()), t, js, &written)
 			d := <-got
 			want := paidMessage
 			want.ID, want.Headers = name, map[string]string{"tenant": "seven"}
@@ -95,7 +95,7 @@ func TestCloudEventsSDKWrites(t *testing.T) {
 }
 
 // put publishes an event as the SDK writes it.
-func put(t *testing.T, js jetstream.JetStream, ctx context.Context, e *event.Event) {
+func put(ctx context.Context, t *testing.T, js jetstream.JetStream, e *event.Event) {
 	var body buffer
 	header, err := sdknats.WriteMsg(ctx, binding.ToMessage(e), &body)
 	require.NoError(t, err)

@@ -69,8 +69,14 @@ func throughBinary(t *testing.T, mapping cloudevents.Mapping, m durable.Message)
 // TestStructured reads what was written, with data of all sorts.
 func TestStructured(t *testing.T) {
 	for _, c := range []struct{ contentType, data string }{
-		{"application/json", `{"Number":1}`}, {"application/json", `"text"`}, {"application/json", "no JSON"},
-		{"application/vnd.shop+json; charset=utf-8", `[1]`}, {"text/plain", "text"}, {"image/png", "\x00\xff"}, {"", `{"Number":1}`}, {"", ""},
+		{"application/json", `{"Number":1}`},
+		{"application/json", `"text"`},
+		{"application/json", "no JSON"},
+		{"application/vnd.shop+json; charset=utf-8", `[1]`},
+		{"text/plain", "text"},
+		{"image/png", "\x00\xff"},
+		{"", `{"Number":1}`},
+		{"", ""},
 	} {
 		m := paid
 		m.ContentType, m.Data = c.contentType, []byte(c.data)
