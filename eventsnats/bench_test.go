@@ -79,7 +79,8 @@ func (c bareClient) publish(ctx context.Context, n int) error {
 }
 
 // BenchmarkDurable is the time for an event, beside the client without an engine: published
-// one at a time, a hundred in a call, by 64 publishers at once; and consumed.
+// one at a time, a hundred in a call, by 64 publishers at once; consumed; and published and
+// handled, one at a time.
 func BenchmarkDurable(b *testing.B) {
 	b.Run("jetstream", func(b *testing.B) {
 		for _, work := range []struct {
@@ -107,6 +108,10 @@ func BenchmarkDurable(b *testing.B) {
 		b.Run("consume", func(b *testing.B) {
 			b.Run("bare", benchmarkBareConsume)
 			b.Run("engine", benchmarkConsume)
+		})
+		b.Run("latency", func(b *testing.B) {
+			b.Run("bare", benchmarkBareLatency)
+			b.Run("engine", benchmarkLatency)
 		})
 	})
 }
@@ -177,4 +182,41 @@ func benchmarkConsume(b *testing.B) {
 	handled.Wait()
 	require.NoError(b, sub.Close(b.Context()))
 	b.StopTimer()
+}
+
+// benchmarkBareLatency publishes one message at a time and has it come back.
+func benchmarkBareLatency(b *testing.B) {
+	js := startServer(b).connect()
+	newEngine(b, js)
+	consumer, err := js.CreateConsumer(b.Context(), "events", jetstream.ConsumerConfig{
+		Durable: "bare", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: "events.note.paid", MaxAckPending: -1,
+	})
+	require.NoError(b, err)
+	all, err := consumer.Messages(jetstream.PullMaxMessages(100))
+	require.NoError(b, err)
+	client := bareClient{js: js}
+	for b.Loop() {
+		require.NoError(b, client.publish(b.Context(), 1))
+		m, err := all.Next()
+		require.NoError(b, err)
+		require.NoError(b, m.Ack())
+	}
+	all.Stop()
+}
+
+// benchmarkLatency is the time from a publish until the handler begins, of one event at a
+// time.
+func benchmarkLatency(b *testing.B) {
+	e := newEngine(b, startServer(b).connect())
+	handled := make(chan struct{})
+	sub, err := durable.Subscribe(b.Context(), e, notePaid, "g", func(context.Context, note) error {
+		handled <- struct{}{}
+		return nil
+	})
+	require.NoError(b, err)
+	for b.Loop() {
+		require.NoError(b, e.Publish(b.Context(), messages(1)...))
+		<-handled
+	}
+	require.NoError(b, sub.Close(b.Context()))
 }

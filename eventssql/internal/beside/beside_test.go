@@ -59,7 +59,8 @@ func messages(n int) []durable.Message {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // BenchmarkDurable is the time for an event: published one at a time, a hundred in a call,
-// by 64 publishers at once; consumed; and published beside 1 and 20 groups.
+// by 64 publishers at once; consumed; published and handled, one at a time; and published
+// beside 1 and 20 groups.
 func BenchmarkDurable(b *testing.B) {
 	for _, s := range sides {
 		b.Run(s.name, func(b *testing.B) {
@@ -91,6 +92,10 @@ func BenchmarkDurable(b *testing.B) {
 				b.Run("engine-by-one-key", func(b *testing.B) {
 					benchmarkConsume(b, s.engine(b), keyed(messages(b.N), 1), durable.WithOrderByKey())
 				})
+			})
+			b.Run("latency", func(b *testing.B) {
+				b.Run("bare", func(b *testing.B) { benchmarkBareLatency(b, s.bare(b)) })
+				b.Run("engine", func(b *testing.B) { benchmarkLatency(b, s.engine(b)) })
 			})
 			for _, groups := range []int{1, 20} {
 				b.Run(fmt.Sprint("groups=", groups), func(b *testing.B) { benchmarkGroups(b, s.engine(b), groups) })
@@ -158,6 +163,32 @@ func benchmarkConsume(b *testing.B, engine durable.Engine, all []durable.Message
 	handled.Wait()
 	require.NoError(b, sub.Close(b.Context()))
 	b.StopTimer()
+}
+
+// benchmarkBareLatency takes each event right behind its publish: nobody can be told of it
+// sooner.
+func benchmarkBareLatency(b *testing.B, jobs bare) {
+	for b.Loop() {
+		require.NoError(b, jobs.publish(b.Context(), 1))
+		require.NoError(b, jobs.consume(b.Context()))
+	}
+}
+
+// benchmarkLatency is the time from a publish until the handler begins, of one event at a
+// time.
+func benchmarkLatency(b *testing.B, engine durable.Engine) {
+	handled := make(chan struct{})
+	sub, err := durable.Subscribe(b.Context(), engine, orderPaid, "g", func(context.Context, order) error {
+		handled <- struct{}{}
+		return nil
+	})
+	require.NoError(b, err)
+	message := messages(1)
+	for b.Loop() {
+		require.NoError(b, engine.Publish(b.Context(), message...))
+		<-handled
+	}
+	require.NoError(b, sub.Close(b.Context()))
 }
 
 // benchmarkGroups publishes beside groups that are absent.
