@@ -54,9 +54,10 @@ func (h *hand) worthwhile(settlements []Settlement) []Settlement {
 	return kept
 }
 
-// stored notes what the engine has stored, when it was called at a time, and
-// returns what has become of the deliveries.
-func (h *hand) stored(settlements []Settlement, lost []int, called time.Time) (results []Observation) {
+// stored notes what the engine has stored, when it was called at a time, and returns what
+// has become of the deliveries. After a call that has failed, that of what was lost is in
+// doubt.
+func (h *hand) stored(settlements []Settlement, lost []int, called time.Time, inDoubt bool) (results []Observation) {
 	h.Lock()
 	defer h.Unlock()
 	isLost := make(map[*Delivery]bool, len(lost))
@@ -74,7 +75,8 @@ func (h *hand) stored(settlements []Settlement, lost []int, called time.Time) (r
 			one.renewing = false
 			one.until = called.Add(h.consumer.Lease)
 		default:
-			one.result.Lost = isLost[s.Delivery]
+			one.result.Lost = isLost[s.Delivery] && !inDoubt
+			one.result.InDoubt = isLost[s.Delivery] && inDoubt
 			results = append(results, one.result)
 			h.forget(one)
 		}

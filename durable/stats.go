@@ -19,6 +19,7 @@ type Observation struct {
 	Err     error         // of the handler
 	Took    time.Duration // by the handler, 0 if it did not run
 	Lost    bool          // the lease was over, and nothing was stored: it is handled again
+	InDoubt bool          // the same, or it was stored by a call before, which has failed
 }
 
 // Stats are the counts of a subscription since it was made.
@@ -54,10 +55,10 @@ func (s *Subscription) Stats() Stats {
 }
 
 // count counts what has become of deliveries.
-func (s *Subscription) count(results []Observation, inDoubt bool) {
+func (s *Subscription) count(results []Observation) {
 	for _, o := range results {
 		switch {
-		case o.Lost && inDoubt:
+		case o.InDoubt:
 			s.counts.inDoubt.Add(1)
 		case o.Lost:
 			s.counts.lost.Add(1)
@@ -117,6 +118,8 @@ func about(d *Delivery, more ...any) []any {
 func (s *Subscription) logResult(o *Observation) {
 	level, text := slog.LevelWarn, "durable: event failed and is tried again"
 	switch {
+	case o.InDoubt:
+		text = "durable: it is not known whether the outcome of an event is stored"
 	case o.Lost:
 		text = "durable: event was handled while it belonged to another process"
 	case o.Outcome == OutcomeDeadLetter:

@@ -139,7 +139,7 @@ func (s *Subscription) settle() {
 			lost, err := s.receiver.Settle(s.settling, settlements)
 			if err == nil {
 				failing = patience{}
-				s.count(s.hand.stored(settlements, lost, called), inDoubt)
+				s.count(s.hand.stored(settlements, lost, called, inDoubt))
 				break
 			}
 			if errors.Is(err, ErrClosed) {

@@ -187,6 +187,8 @@ func TestSettlementIsRepeated(t *testing.T) {
 		assert.Equal(t, 1, handled)
 		assert.Equal(t, uint64(1), sub.Stats().InDoubt)
 		assert.Contains(t, log.String(), "connection lost")
+		assert.Contains(t, log.String(), "it is not known whether the outcome of an event is stored")
+		assert.NotContains(t, log.String(), "another process")
 	})
 }
 
