@@ -213,7 +213,7 @@ test-nested: $(NESTED:%=test-%)
 .PHONY: $(NESTED:%=test-%)
 $(NESTED:%=test-%): test-%:
 	$(call say,module $*: up to 3 minutes the first time)
-	cd $* && go test -vet=all -timeout 10m $(if $(filter eventssql,$*),$(RACE)) ./...
+	cd $* && go test -vet=all -timeout 10m $(if $(filter eventssql eventsnats,$*),$(RACE)) ./...
 
 # Types and constants that fit one kind of processor only.
 .PHONY: check-platforms

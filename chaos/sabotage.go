@@ -93,13 +93,13 @@ var sabotages = []*sabotage{
 	{
 		name: "term-first", about: "an event is given up before its dead letter is stored",
 		engine: "jetstream", scenario: "mixed", file: "eventsnats/settle.go",
-		old: `	errs := r.engine.publishMany(ctx, r.engine.deadStream(), messages)
+		old: `	errs := r.engine.publishMany(ctx, stream, messages)
 `,
-		new: `	for _, s := range letters {
-		_ = r.engine.nc.Publish(s.Lease.(lease).message.Reply, term)
+		new: `	for _, one := range all {
+		_ = r.engine.nc.Publish(one.lease.message.Reply, one.over)
 	}
 	time.Sleep(300 * time.Millisecond)
-	errs := r.engine.publishMany(ctx, r.engine.deadStream(), messages)
+	errs := r.engine.publishMany(ctx, stream, messages)
 `,
 	},
 }

@@ -27,22 +27,24 @@ func TestStreamsAreChecked(t *testing.T) {
 		config jetstream.StreamConfig
 		want   string
 	}{
-		"subjects":  {jetstream.StreamConfig{Subjects: []string{"else.>"}}, `has the subjects ["else.>"], want events.> among them`},
-		"memory":    {jetstream.StreamConfig{Subjects: []string{"events.>"}, Storage: jetstream.MemoryStorage}, "WithLossyStream"},
-		"age":       {jetstream.StreamConfig{Subjects: []string{"events.>"}, MaxAge: time.Hour}, "keeps messages for 1h0m0s, want no limit"},
-		"messages":  {jetstream.StreamConfig{Subjects: []string{"events.>"}, MaxMsgs: 7}, "keeps 7 messages at most"},
-		"bytes":     {jetstream.StreamConfig{Subjects: []string{"events.>"}, MaxBytes: 1 << 20}, "keeps 1048576 bytes at most"},
-		"subject":   {jetstream.StreamConfig{Subjects: []string{"events.>"}, MaxMsgsPerSubject: 3}, "3 messages of a subject at most"},
-		"interest":  {jetstream.StreamConfig{Subjects: []string{"events.>"}, Retention: jetstream.InterestPolicy}, "retention policy Interest, want Limits"},
-		"workqueue": {jetstream.StreamConfig{Subjects: []string{"events.>"}, Retention: jetstream.WorkQueuePolicy}, "retention policy WorkQueue, want Limits"},
-		"no acks":   {jetstream.StreamConfig{Subjects: []string{"events.>"}, NoAck: true}, "acknowledges nothing"},
+		"subjects":  {jetstream.StreamConfig{Subjects: []string{"else.>"}}, `has the subjects ["else.>"], want subjects.> among them`},
+		"memory":    {jetstream.StreamConfig{Storage: jetstream.MemoryStorage}, "WithLossyStream"},
+		"age":       {jetstream.StreamConfig{MaxAge: time.Hour}, "keeps messages for 1h0m0s, want no limit"},
+		"messages":  {jetstream.StreamConfig{MaxMsgs: 7}, "keeps 7 messages at most"},
+		"bytes":     {jetstream.StreamConfig{MaxBytes: 1 << 20}, "keeps 1048576 bytes at most"},
+		"subject":   {jetstream.StreamConfig{MaxMsgsPerSubject: 3}, "3 messages of a subject at most"},
+		"interest":  {jetstream.StreamConfig{Retention: jetstream.InterestPolicy}, "retention policy Interest, want Limits"},
+		"workqueue": {jetstream.StreamConfig{Retention: jetstream.WorkQueuePolicy}, "retention policy WorkQueue, want Limits"},
+		"noacks":    {jetstream.StreamConfig{NoAck: true}, "acknowledges nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.config.Name = "events"
+			c.config.Name = name
+			if c.config.Subjects == nil {
+				c.config.Subjects = []string{name + ".>"}
+			}
 			_, err := js.CreateStream(t.Context(), c.config)
 			require.NoError(t, err)
-			defer func() { require.NoError(t, js.DeleteStream(context.Background(), "events")) }()
-			_, err = eventsnats.New(t.Context(), js)
+			_, err = eventsnats.New(t.Context(), js, eventsnats.WithStream(name), eventsnats.WithPrefix(name))
 			assert.ErrorContains(t, err, c.want)
 		})
 	}
