@@ -57,6 +57,7 @@ var onServer = []blow{
 	{"kill server", 1, func(d *director) error {
 		if d.away.IsZero() {
 			d.away = time.Now().Add(time.Duration(d.random.Int64N(int64(d.lease))))
+			d.ledger.write(entry{Kind: isOutage})
 			return d.server.kill()
 		}
 		return nil

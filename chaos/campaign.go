@@ -257,7 +257,7 @@ func (d *director) say(ctx context.Context, what string, t time.Duration) error 
 }
 
 func (d *director) rules(over bool) rules {
-	return rules{lease: d.lease, groups: d.groups, over: over, gentle: d.gentle}
+	return rules{lease: d.lease, groups: d.groups, over: over, gentle: d.gentle, forget: d.engine.broker}
 }
 
 // result checks what has happened.

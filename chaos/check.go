@@ -37,6 +37,7 @@ type rules struct {
 	groups []group
 	over   bool // everything has been handled that will be
 	gentle bool // no process was killed or held up
+	forget bool // a server that is killed forgets who has what
 }
 
 // check holds a history against the rules.
@@ -224,7 +225,15 @@ func (c *checking) overlap() {
 // heldUntil returns until when a run was to be alone with its key: to its end, but not
 // after its process was held up for longer than its lease. One that has lost its lease
 // for another reason may learn of it a moment after others.
+// A server that forgets who has what hands it out again when it is back.
 func (c *checking) heldUntil(r *run) int64 {
+	if c.forget {
+		for _, at := range c.outages {
+			if at > r.begin && at < r.end {
+				return at
+			}
+		}
+	}
 	if r.outcome != outcomeLost && r.outcome != "" {
 		return r.end
 	}

@@ -31,9 +31,13 @@ func TestCheck(t *testing.T) {
 		name   string
 		ledger string
 		gentle bool
+		forget bool
 		want   []string
 	}{
 		{name: "clean", ledger: published + first + second, gentle: true},
+		{name: "begun after a server was killed that forgets", ledger: published + first + "begin 25 b ordered k 2 9 -\noutage 27 - - - 0 0 -\nend 900 b ordered k 2 25 ok\n" + second, forget: true},
+		{name: "begun before it was killed", ledger: published + first + "begin 25 b ordered k 2 9 -\noutage 50 - - - 0 0 -\nend 900 b ordered k 2 25 ok\n" + second, forget: true, want: []string{checkOverlap}},
+		{name: "begun after a server was killed that does not", ledger: published + first + "begin 25 b ordered k 2 9 -\noutage 27 - - - 0 0 -\nend 900 b ordered k 2 25 ok\n" + second, want: []string{checkOverlap}},
 		{name: "lost", ledger: published + first, want: []string{checkLost}},
 		{name: "failed for good and not kept", ledger: published + first + "begin 30 a ordered k 2 9 -\nend 40 a ordered k 2 30 failed", want: []string{checkLost}},
 		{name: "not known whether it was stored", ledger: published + first + second + "intent 5 p - k 3 0 plain"},
@@ -65,7 +69,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			by := rules{lease: time.Second, groups: groups[:1], over: true, gentle: test.gentle}
+			by := rules{lease: time.Second, groups: groups[:1], over: true, gentle: test.gentle, forget: test.forget}
 			_, violations := check(newHistory(read(t, test.ledger)), by)
 			var found []string
 			for _, v := range violations {

@@ -32,6 +32,10 @@
 // the first line of the handler; such a handler finds its context over when it first
 // looks, and is taken not to have begun.
 //
+// The server of a broker that is killed does not know who has what when it is back, and may
+// hand it out at once. A handler that was at work then overlaps with nobody until the
+// server was killed.
+//
 // # Breaking on purpose
 //
 // A rig that finds nothing may be looking at nothing. With -break the processes are built

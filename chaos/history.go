@@ -12,6 +12,7 @@ type history struct {
 	dead       map[string]map[identity]bool
 	processes  map[string]*life
 	complaints []entry
+	outages    []int64 // when the server was killed
 }
 
 type identity struct {
@@ -82,6 +83,8 @@ func newHistory(entries []entry) *history {
 				h.dead[e.Group] = make(map[identity]bool)
 			}
 			h.dead[e.Group][id] = true
+		case isOutage:
+			h.outages = append(h.outages, e.At)
 		case isComplaint:
 			h.complaints = append(h.complaints, e)
 		default:

@@ -38,6 +38,7 @@ const (
 	isStopped   kind = "stop"   // the process has been stopped
 	isResumed   kind = "resume" // and is about to go on
 	isGone      kind = "gone"   // the process has ended
+	isOutage    kind = "outage" // the server is about to be killed
 	isComplaint kind = "complaint"
 )
 

@@ -22,7 +22,8 @@
 // within a transaction of a database: for that, publish to a store in the database and have
 // [durable.Forward] bring it here. There is no fencing either: JetStream takes the word of
 // whoever had an event before, so an event whose process was held up for longer than its
-// lease may be acknowledged by that process while another handles it. And nothing is known
+// lease may be acknowledged by that process while another handles it, and a server that was
+// killed hands out at once, when it is back, what others are at work on. And nothing is known
 // of a process that ended but that it did not answer: so its end counts as an attempt for
 // all that it had, also for what it had not begun, and an event that kills each process
 // takes others with it to the dead letters in the end, from where they can be redriven. A
