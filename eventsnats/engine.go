@@ -18,6 +18,7 @@ import (
 type Engine struct {
 	*settings
 	js     jetstream.JetStream
+	api    string // what the subjects of requests to JetStream begin with
 	nc     *nats.Conn
 	events jetstream.Stream
 	dead   jetstream.Stream
@@ -45,7 +46,7 @@ func New(ctx context.Context, js jetstream.JetStream, options ...Option) (*Engin
 		done: make(chan struct{}), receivers: make(map[*receiver]struct{}),
 	}
 	var err error
-	if e.js, err = own(js); err != nil {
+	if e.js, e.api, err = own(js); err != nil {
 		return nil, fmt.Errorf("eventsnats: new: %w", err)
 	}
 	if e.events, err = e.checkStream(ctx, e.js, e.stream, e.prefix); err != nil {
@@ -62,16 +63,22 @@ func New(ctx context.Context, js jetstream.JetStream, options ...Option) (*Engin
 }
 
 // own returns a context for the engine alone, which gives up what is not answered: the
-// user's would keep that, and at last take nothing more.
-func own(js jetstream.JetStream) (jetstream.JetStream, error) {
+// user's would keep that, and at last take nothing more. api is what the subjects of its
+// requests begin with.
+func own(js jetstream.JetStream) (own jetstream.JetStream, api string, err error) {
 	options := []jetstream.JetStreamOpt{jetstream.WithPublishAsyncTimeout(longestWait), jetstream.WithPublishAsyncMaxPending(mostPending)}
 	switch o := js.Options(); {
 	case o.APIPrefix != "":
-		return jetstream.NewWithAPIPrefix(js.Conn(), o.APIPrefix, options...)
+		api = strings.TrimSuffix(o.APIPrefix, ".") + "."
+		own, err = jetstream.NewWithAPIPrefix(js.Conn(), o.APIPrefix, options...)
 	case o.Domain != "":
-		return jetstream.NewWithDomain(js.Conn(), o.Domain, options...)
+		api = "$JS." + o.Domain + ".API."
+		own, err = jetstream.NewWithDomain(js.Conn(), o.Domain, options...)
+	default:
+		api = "$JS.API."
+		own, err = jetstream.New(js.Conn(), options...)
 	}
-	return jetstream.New(js.Conn(), options...)
+	return own, api, err
 }
 
 // Features returns what JetStream can do: no order by key, no fencing and no delayed
@@ -92,17 +99,6 @@ func (e *Engine) Close(context.Context) error {
 	e.stop()
 	e.background.Wait()
 	return nil
-}
-
-// api is what the subjects of requests to JetStream begin with.
-func (e *Engine) api() string {
-	switch o := e.js.Options(); {
-	case o.APIPrefix != "":
-		return strings.TrimSuffix(o.APIPrefix, ".") + "."
-	case o.Domain != "":
-		return "$JS." + o.Domain + ".API."
-	}
-	return "$JS.API."
 }
 
 func (e *Engine) isClosed() bool {

@@ -32,7 +32,11 @@ func (e *Engine) encode(m *durable.Message) (*nats.Msg, error) {
 	}
 	cloudevents.NATS.Write(m, set)
 	set(jetstream.MsgIDHeader, messageID(m))
-	if most := min(e.maxSize, int(e.nc.MaxPayload())); size > most && e.nc.MaxPayload() > 0 {
+	most := e.maxSize
+	if limit := int(e.nc.MaxPayload()); limit > 0 { // it is not known before the first connection
+		most = min(most, limit)
+	}
+	if size > most {
 		return nil, fmt.Errorf("%w: %d bytes with its headers, want %d at most: see WithMaxSize, and max_payload of the server", durable.ErrTooLarge, size, most)
 	}
 	return msg, nil

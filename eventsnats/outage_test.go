@@ -157,3 +157,36 @@ func TestStaleIsLeft(t *testing.T) {
 	require.NoError(t, quick.Close())
 	require.NoError(t, third.Close())
 }
+
+// TestWaitThatEndsGivesBack has a receiver stop waiting while it has an event at work: what
+// the server has sent it meanwhile comes to others at once, and not when it is closed.
+func TestWaitThatEndsGivesBack(t *testing.T) {
+	js := startServer(t).connect()
+	e := newEngine(t, js)
+	open := func() durable.Receiver {
+		r, err := e.Open(t.Context(), durable.Consumer{Topic: orderPaid.Name(), Group: "g", Lease: time.Hour})
+		require.NoError(t, err)
+		return r
+	}
+	first, second := open(), open()
+	publish(t, e, 1)
+	atWork, err := first.Receive(t.Context(), 10) // and nine more may come
+	require.NoError(t, err)
+	require.Len(t, atWork, 1)
+	publish(t, e, 2, 3)
+	group, err := js.Consumer(t.Context(), "events", "order~paid@g")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		info, err := group.Info(t.Context())
+		return err == nil && info.NumAckPending == 3
+	}, patience, time.Millisecond, "the server has sent all")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = first.Receive(over, 10)
+	require.ErrorIs(t, err, context.Canceled)
+	for range 2 {
+		assert.Equal(t, 1, receiveOne(t, second).Attempt)
+	}
+	require.NoError(t, first.Close())
+	require.NoError(t, second.Close())
+}

@@ -116,22 +116,15 @@ func (r *receiver) keep(ctx context.Context, stream string, all []kept) error {
 	return nil
 }
 
-// longestReason is how much of the text of an error is kept.
-const longestReason = 8 << 10
-
 // letter returns what is kept of a message that a group has given up: the message as it
-// was, why, and after how many attempts.
+// was, why, and after how many attempts. Of the reason it has what there is room for.
 func (r *receiver) letter(s durable.Settlement) *nats.Msg {
 	l := s.Lease.(lease)
 	letter := r.copyFor(r.names.dead+strconv.FormatUint(l.place.sequence, 10), "dead", s, s.Attempt)
-	letter.Header[deadReason] = nil
-	room := longestReason
-	if most := int(r.engine.nc.MaxPayload()); most > 0 {
-		room = min(room, most-letter.Size())
-	}
-	reason := strconv.QuoteToASCII(s.Reason[:min(len(s.Reason), longestReason)])
-	if len(reason) > room { // as text without quotes
-		reason = strings.Trim(reason, `"`)[:max(0, min(room, len(reason)-2))]
+	letter.Header[deadReason] = []string{""}
+	reason := strconv.QuoteToASCII(s.Reason)
+	if room := int(r.engine.nc.MaxPayload()) - letter.Size(); r.engine.nc.MaxPayload() > 0 && len(reason) > room {
+		reason = strings.Trim(reason, `"`)[:max(0, min(room, len(reason)-2))] // without quotes: it is no whole text
 	}
 	letter.Header[deadReason] = []string{reason}
 	return letter
@@ -145,44 +138,4 @@ func (r *receiver) copyFor(subject, why string, s durable.Settlement, over int) 
 	m := copyOf(subject, id, s.ID, l.message.Header, l.message.Data)
 	m.Header[attempts] = []string{strconv.Itoa(over)}
 	return m
-}
-
-// place is where a message is in its stream, as the address for its acknowledgement says.
-type place struct {
-	attempt  int
-	sequence uint64
-	stored   time.Time
-}
-
-var errNoPlace = errors.New("eventsnats: no message of a stream")
-
-// placeOf reads an address as
-//
-//	$JS.ACK.stream.consumer.attempt.sequence.delivery.time.pending
-//
-// in which servers may have a domain and an account before the stream, and something
-// behind the end.
-func placeOf(m *nats.Msg) (p place, err error) {
-	var tokens [12]string
-	n := 0
-	for token := range strings.SplitSeq(m.Reply, ".") {
-		if n < len(tokens) {
-			tokens[n] = token
-			n++
-		}
-	}
-	own := tokens[4:] // what is behind the consumer
-	switch {
-	case n < 9 || tokens[0] != "$JS" || tokens[1] != "ACK":
-		return p, errNoPlace
-	case n >= 11:
-		own = tokens[6:]
-	}
-	attempt, err1 := strconv.Atoi(own[0])
-	sequence, err2 := strconv.ParseUint(own[1], 10, 64)
-	stored, err3 := strconv.ParseInt(own[3], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return p, fmt.Errorf("%w: %w", errNoPlace, err)
-	}
-	return place{attempt, sequence, time.Unix(0, stored)}, nil
 }

@@ -124,7 +124,7 @@ func (e *Engine) purge(ctx context.Context, subject string, below uint64) (int64
 	if err != nil {
 		return 0, err
 	}
-	reply, err := e.nc.RequestWithContext(ctx, e.api()+"STREAM.PURGE."+e.stream, request)
+	reply, err := e.nc.RequestWithContext(ctx, e.api+"STREAM.PURGE."+e.stream, request)
 	if err != nil {
 		return 0, err
 	}

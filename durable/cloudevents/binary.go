@@ -3,6 +3,7 @@ package cloudevents
 import (
 	"fmt"
 	"iter"
+	"net/url"
 	"strings"
 
 	"github.com/typedbus/events/durable"
@@ -69,10 +70,10 @@ func isPlain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
-// Read returns the message that headers, which it goes through twice, and a body make: a CloudEvent in binary mode or,
-// if no header has its version, one in structured mode. It returns [ErrNoEvent] for what
-// is neither, with a message of what there is, and another error for a CloudEvent that
-// cannot be read.
+// Read returns the message that headers and a body make: a CloudEvent in binary mode or, if
+// no header has its version, one in structured mode. It goes through the headers twice. It
+// returns [ErrNoEvent] for what is neither, with a message of what there is, and another
+// error for a CloudEvent that cannot be read.
 func (b Mapping) Read(headers iter.Seq2[string, string], data []byte) (durable.Message, error) {
 	m := durable.Message{Data: data}
 	isBinary := false
@@ -153,32 +154,8 @@ func encode(text string, isKept func(byte) bool) string {
 // unescape is the reverse of escape. What is no such text, as others may have written,
 // is left as it is.
 func unescape(text string) string {
-	if !strings.Contains(text, "%") {
-		return text
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
 	}
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] != '%' {
-			b.WriteByte(text[i])
-			continue
-		}
-		if i+2 >= len(text) || digit(text[i+1]) < 0 || digit(text[i+2]) < 0 {
-			return text
-		}
-		b.WriteByte(byte(digit(text[i+1])<<4 | digit(text[i+2])))
-		i += 2
-	}
-	return b.String()
-}
-
-func digit(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
+	return text
 }
